@@ -1,0 +1,334 @@
+//! The client: the one object an application holds.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::binding::{Call, OutputBinding, Reply, Request};
+use crate::dispatch::{HandOut, Subscription};
+use crate::error::{Error, ErrorCode, Result};
+use crate::event::{Event, Outcome};
+use crate::runtime;
+use crate::transport::{ComponentInfo, Embedded, Transport, TransportKind};
+
+/// How long a call waits when nobody says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long closing waits for handlers when nobody says otherwise.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// Where a client finds its components, and who it is. What is left out comes from the environment.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    /// Folders or files with component documents. Left out: `BINDWRIGHT_RESOURCES` (a list separated as in `PATH`),
+    /// else `./components`, else `./resources`. Given, they also choose the embedded transport.
+    pub resources: Option<Vec<PathBuf>>,
+    /// The name that `scopes` of documents are compared with. Left out: `APP_ID`.
+    pub app_id: Option<String>,
+    /// The way to the bindings. Left out: `BINDWRIGHT_TRANSPORT`, else embedded.
+    pub transport: Option<TransportKind>,
+    /// How long a call waits when it does not say; 30 s when left out.
+    pub timeout: Option<Duration>,
+}
+
+/// Calls bindings and receives events.
+///
+/// Shared between threads; a clone is the same client. Every call has a deadline. Opening is cheap, also for every
+/// message: clients of the same resources and app id share their connections.
+///
+/// ```no_run
+/// # async fn example() -> bindwright::Result<()> {
+/// use bindwright::{Client, ClientOptions, Request};
+///
+/// let client = Client::open(ClientOptions::default())?;
+/// let request = Request::new(r#"{"orderId":1}"#).with("partitionKey", "1");
+/// let reply = client.invoke_binding("checkout", "create", request, None).await?;
+/// println!("written to offset {:?}", reply.metadata.get("offset"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    process: u32,
+    kind: TransportKind,
+    transport: Box<dyn Transport>,
+    runtime: tokio::runtime::Handle,
+    timeout: Duration,
+    subscriptions: Mutex<Vec<Subscription>>,
+    closed: AtomicBool,
+}
+
+impl Client {
+    /// Reads the component documents. Connects to nothing: a component is opened when it is first used.
+    ///
+    /// # Errors
+    /// `INVALID_OPTIONS` for a missing folder or a variable that cannot be used, `INVALID_MANIFEST` for two
+    /// components of one name. A fault in one document does not keep the others from being used: see
+    /// [`faults`](Self::faults).
+    pub fn open(options: ClientOptions) -> Result<Self> {
+        let kind = match (options.transport, &options.resources, variable("BINDWRIGHT_TRANSPORT")) {
+            (Some(kind), _, _) => kind,
+            (None, None, Some(text)) => TransportKind::parse(&text)?,
+            (None, _, _) => TransportKind::Embedded,
+        };
+        let app_id = options.app_id.or_else(|| variable("APP_ID"));
+        let resources = options.resources.map_or_else(default_resources, Ok)?;
+        let transport = Box::new(Embedded::open(&resources, app_id.as_deref())?);
+        tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
+        Ok(Self(Arc::new(Shared {
+            process: std::process::id(),
+            kind,
+            transport,
+            runtime: runtime::handle()?,
+            timeout: options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            subscriptions: Mutex::default(),
+            closed: AtomicBool::new(false),
+        })))
+    }
+
+    /// The way that was chosen.
+    pub fn transport(&self) -> TransportKind {
+        self.0.kind
+    }
+
+    /// Runs one operation of the binding `name`; returns after the backend confirmed it.
+    ///
+    /// `timeout` bounds the whole call, connecting included; without one the client's default counts.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, `UNSUPPORTED_DIRECTION`, `UNSUPPORTED_OPERATION`, `INVALID_REQUEST` before anything is
+    /// sent; `TIMEOUT`, `UNAVAILABLE` or `QUEUE_FULL` when the deadline passed and nothing was sent,
+    /// `OUTCOME_UNKNOWN` when it passed afterwards; else what the backend's answer maps to.
+    ///
+    /// # Cancel safety
+    /// Dropping the future recalls what was not yet handed to the backend.
+    pub async fn invoke_binding(
+        &self,
+        name: &str,
+        operation: &str,
+        request: Request,
+        timeout: Option<Duration>,
+    ) -> Result<Reply> {
+        let output = self.output(name)?;
+        // Boxed by the trait already; polled inside the runtime, whose timers it uses.
+        self.on_runtime(output.invoke(&self.call(operation, timeout), request)).await
+    }
+
+    /// Runs one operation for many requests in one crossing; one result for each, in their order.
+    ///
+    /// # Errors
+    /// As [`invoke_binding`](Self::invoke_binding), for what concerns all of them.
+    pub async fn invoke_many(
+        &self,
+        name: &str,
+        operation: &str,
+        requests: Vec<Request>,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<Result<Reply>>> {
+        let output = self.output(name)?;
+        Ok(self.on_runtime(output.invoke_many(&self.call(operation, timeout), requests)).await)
+    }
+
+    /// [`invoke_binding`](Self::invoke_binding) for a thread that has nothing else to do meanwhile: results come
+    /// home on the calling thread where the binding allows it.
+    ///
+    /// `interrupted` is asked about twenty times a second; when it says yes the call ends with `CANCELLED`.
+    ///
+    /// # Errors
+    /// As [`invoke_binding`](Self::invoke_binding), and `CANCELLED`.
+    pub fn invoke_binding_blocking(
+        &self,
+        name: &str,
+        operation: &str,
+        request: Request,
+        timeout: Option<Duration>,
+        interrupted: impl FnMut() -> bool,
+    ) -> Result<Reply> {
+        let output = self.output(name)?;
+        let call = self.call(operation, timeout);
+        let invocation = output.invoke(&call, request);
+        runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
+            .unwrap_or_else(|| Err(cancelled(name, operation)))
+    }
+
+    /// [`invoke_many`](Self::invoke_many) for a thread that has nothing else to do meanwhile.
+    ///
+    /// # Errors
+    /// As [`invoke_many`](Self::invoke_many), and `CANCELLED`.
+    pub fn invoke_many_blocking(
+        &self,
+        name: &str,
+        operation: &str,
+        requests: Vec<Request>,
+        timeout: Option<Duration>,
+        interrupted: impl FnMut() -> bool,
+    ) -> Result<Vec<Result<Reply>>> {
+        let output = self.output(name)?;
+        let call = self.call(operation, timeout);
+        let invocation = output.invoke_many(&call, requests);
+        runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
+            .ok_or_else(|| cancelled(name, operation))
+    }
+
+    /// Attaches to the input binding `name`; only now is it opened.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, `UNSUPPORTED_DIRECTION`, `INVALID_SETTINGS`. A backend that is down is no error: its
+    /// events come when it is back.
+    pub async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
+        self.check_open()?;
+        let subscription = self.on_runtime(self.0.transport.subscribe(name, hand_out)).await?;
+        self.0.subscriptions.lock().push(subscription.clone());
+        Ok(subscription)
+    }
+
+    /// Handles every event of the binding `name` with an async function until the client is closed.
+    ///
+    /// Events of a partition come one after the other, partitions in parallel. The handler's outcome settles the
+    /// event; a panic counts as [`Outcome::RETRY`].
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn on<H, F>(&self, name: &str, handler: H) -> Result<()>
+    where
+        H: Fn(Event) -> F + Send + Sync + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let subscription = self.subscribe(name, HandOut::LaneAtATime).await?;
+        let handler = Arc::new(handler);
+        self.0.runtime.spawn(async move {
+            while let Some(batch) = subscription.next_batch(HANDLER_BATCH, None).await {
+                let (subscription, handler) = (subscription.clone(), handler.clone());
+                tokio::spawn(handle_batch(subscription, handler, batch));
+            }
+        });
+        Ok(())
+    }
+
+    /// All components in scope and how they are, by name.
+    pub fn components(&self) -> Vec<ComponentInfo> {
+        self.0.transport.components()
+    }
+
+    /// Documents that were left out and settings that look wrong, with their places.
+    pub fn faults(&self) -> Vec<Error> {
+        self.0.transport.faults()
+    }
+
+    /// Takes in no more events, waits up to `drain` for handlers, records what was settled and leaves the brokers'
+    /// groups. Calls that are under way finish on their own. Closing twice is fine.
+    ///
+    /// # Errors
+    /// When something settled could not be recorded: it will be delivered again.
+    pub async fn close(&self, drain: Duration) -> Result<()> {
+        if self.0.closed.swap(true, Ordering::AcqRel) || self.0.process != std::process::id() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + drain;
+        let subscriptions = std::mem::take(&mut *self.0.subscriptions.lock());
+        let mut stops = tokio::task::JoinSet::new();
+        for subscription in subscriptions {
+            stops.spawn_on(async move { subscription.stop(deadline).await }, &self.0.runtime);
+        }
+        let mut result = Ok(());
+        while let Some(stopped) = stops.join_next().await {
+            let stopped = stopped.unwrap_or_else(|error| {
+                Err(Error::new(ErrorCode::Internal, format!("closing an input panicked: {error}")))
+            });
+            result = result.and(stopped);
+        }
+        self.0.transport.release();
+        result
+    }
+
+    /// Runs a future of this client to its end on the calling thread; `None` when `interrupted` said yes.
+    pub fn block_on<F: Future>(&self, future: F, interrupted: impl FnMut() -> bool) -> Option<F::Output> {
+        runtime::block_on(&self.0.runtime, future, None, interrupted)
+    }
+
+    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>> {
+        self.check_open()?;
+        self.0.transport.output(name)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.0.process != std::process::id() {
+            return Err(Error::new(ErrorCode::Forked, "the client belongs to the parent process"));
+        }
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the client is closed"));
+        }
+        Ok(())
+    }
+
+    fn call(&self, operation: &str, timeout: Option<Duration>) -> Call {
+        let timeout = timeout.unwrap_or(self.0.timeout);
+        // A timeout of centuries means "for ever", not an overflow.
+        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + FOREVER);
+        Call { operation: operation.into(), deadline }
+    }
+
+    /// Polls a future with the runtime's timers at hand, whoever's executor the caller uses.
+    async fn on_runtime<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| {
+            let _entered = self.0.runtime.enter();
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Client").field("transport", &self.0.kind).finish_non_exhaustive()
+    }
+}
+
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Enough to make pulling cheap, little enough to report back soon.
+const HANDLER_BATCH: usize = 64;
+
+async fn handle_batch<H, F>(subscription: Subscription, handler: Arc<H>, batch: Vec<Event>)
+where
+    H: Fn(Event) -> F + Send + Sync + 'static,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    for event in batch {
+        let token = event.token();
+        if !event.is_current() {
+            subscription.release(&[token]);
+            continue;
+        }
+        // A task of its own turns a panic into an error.
+        let outcome = tokio::spawn(handler(event)).await.unwrap_or(Outcome::RETRY);
+        subscription.settle(&[(token, outcome)]);
+    }
+}
+
+fn cancelled(name: &str, operation: &str) -> Error {
+    Error::new(ErrorCode::Cancelled, "the call was interrupted").component(name).operation(operation)
+}
+
+/// A variable of the environment; empty means unset.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+fn default_resources() -> Result<Vec<PathBuf>> {
+    if let Some(list) = std::env::var_os("BINDWRIGHT_RESOURCES").filter(|list| !list.is_empty()) {
+        return Ok(std::env::split_paths(&list).collect());
+    }
+    let found = ["./components", "./resources"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
+    found.map(|path| vec![path]).ok_or_else(|| {
+        Error::new(
+            ErrorCode::InvalidOptions,
+            "no resources: neither ./components nor ./resources is a folder",
+        )
+        .advice("Name a folder in the `resources` argument or in BINDWRIGHT_RESOURCES.")
+    })
+}

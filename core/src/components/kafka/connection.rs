@@ -1,0 +1,232 @@
+//! One librdkafka producer: hands records over, brings delivery reports home.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::ClientConfig;
+
+use super::failure;
+use super::ffi::{QueueSignal, may_be_persisted};
+use super::partition::Batch;
+use super::pending::{Receipt, Record, Written};
+use crate::error::{Error, ErrorCode, Result};
+
+/// A producer with what it needs to be served.
+pub(super) struct Connection {
+    signal: QueueSignal,
+    producer: Arc<BaseProducer<Context>>,
+    /// Batches that this producer has not settled.
+    batches_out: Arc<AtomicUsize>,
+}
+
+/// What librdkafka's callbacks can reach.
+pub(super) struct Context {
+    pub(super) health: Arc<Health>,
+    /// Batches that ended during the last serving.
+    ended: Mutex<Vec<Arc<Batch>>>,
+    batches_out: Arc<AtomicUsize>,
+}
+
+/// How the client library sees the cluster.
+#[derive(Default)]
+pub(super) struct Health {
+    state: Mutex<HealthState>,
+    /// Woken when the state turns bad.
+    pub(super) changed: tokio::sync::Notify,
+}
+
+#[derive(Default)]
+struct HealthState {
+    last_error: Option<String>,
+    unreachable: bool,
+    fatal: bool,
+}
+
+impl Health {
+    pub(super) fn is_reachable(&self) -> bool {
+        !self.state.lock().unreachable
+    }
+
+    pub(super) fn is_fatal(&self) -> bool {
+        self.state.lock().fatal
+    }
+
+    pub(super) fn mark_reachable(&self) {
+        let mut state = self.state.lock();
+        state.unreachable = false;
+        state.last_error = None;
+    }
+
+    pub(super) fn replaced(&self) {
+        self.state.lock().fatal = false;
+    }
+
+    /// The client library's own words about what is wrong.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.state.lock().last_error.clone()
+    }
+
+    fn note(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        let mut state = self.state.lock();
+        match code {
+            // The most general of all texts must not hide the one that tells the cause.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                state.unreachable = true;
+                state.last_error.get_or_insert_with(|| reason.to_owned());
+            }
+            Some(RDKafkaErrorCode::Fatal) => {
+                state.fatal = true;
+                state.last_error = Some(reason.to_owned());
+            }
+            _ => state.last_error = Some(reason.to_owned()),
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+/// Passes librdkafka's log on to `tracing`, as `bindwright::kafka`.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+            tracing::debug!(target: "bindwright::kafka", facility, "{message}");
+        }
+        // What matters comes back as an error of a call or a component; the rest is librdkafka's daily worry.
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Error => {
+            tracing::info!(target: "bindwright::kafka", facility, "{message}");
+        }
+        _ => tracing::error!(target: "bindwright::kafka", facility, "{message}"),
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.health.note(error.rdkafka_error_code(), reason);
+    }
+}
+
+/// Travels through librdkafka with a record.
+pub(super) struct InFlight {
+    receipt: Receipt,
+    batch: Arc<Batch>,
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<InFlight>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Self::DeliveryOpaque) {
+        match result {
+            Ok(message) => in_flight.receipt.finish(Ok(Written {
+                partition: message.partition(),
+                offset: Some(message.offset()).filter(|offset| *offset >= 0),
+            })),
+            Err((error, message)) => {
+                in_flight.receipt.fail(delivery_error(error, may_be_persisted(message)));
+            }
+        }
+        if in_flight.batch.settle_one() {
+            self.batches_out.fetch_sub(1, Ordering::Relaxed);
+            self.ended.lock().push(in_flight.batch);
+        }
+    }
+}
+
+fn delivery_error(error: &KafkaError, may_be_written: bool) -> Error {
+    let error = failure::from_kafka(error, "the record was not confirmed");
+    if error.code() == ErrorCode::OutcomeUnknown && !may_be_written {
+        let text = error.backend_text().unwrap_or_default().to_owned();
+        return Error::new(ErrorCode::Timeout, "the record was not sent in time").backend(text);
+    }
+    error
+}
+
+impl Connection {
+    /// Starts a producer; `wake` is called from one of its threads when there is something to serve.
+    pub(super) fn open(
+        config: &ClientConfig,
+        health: Arc<Health>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let batches_out = Arc::new(AtomicUsize::new(0));
+        let context = Context { health, ended: Mutex::default(), batches_out: batches_out.clone() };
+        let producer = BaseProducer::from_config_and_context(config, context)
+            .map_err(|error| failure::from_kafka(&error, "the producer does not start"))?;
+        let producer = Arc::new(producer);
+        let signal = QueueSignal::new(&producer, wake);
+        Ok(Self { signal, producer, batches_out })
+    }
+
+    /// Gives a record to librdkafka, which copies it.
+    pub(super) fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        record: Record,
+        batch: &Arc<Batch>,
+    ) -> Result<(), (Error, Receipt)> {
+        let in_flight = Box::new(InFlight { receipt: record.receipt, batch: batch.clone() });
+        let base = BaseRecord {
+            topic,
+            partition: Some(partition),
+            payload: record.value.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: None,
+            headers: record.headers,
+            delivery_opaque: in_flight,
+        };
+        self.producer.send(base).map_err(|(error, base)| {
+            let error = match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => {
+                    Error::new(ErrorCode::QueueFull, "the client library's queue is full")
+                }
+                _ => failure::from_kafka(&error, "the record cannot be sent"),
+            };
+            (error, base.delivery_opaque.receipt)
+        })
+    }
+
+    /// Handles every delivery report that is there; the batches that ended by it go into `ended`.
+    pub(super) fn serve(&self, ended: &mut Vec<Arc<Batch>>) {
+        while self.signal.len() > 0 {
+            self.producer.poll(Duration::ZERO);
+        }
+        ended.append(&mut self.producer.context().ended.lock());
+    }
+
+    pub(super) fn batch_begins(&self) {
+        self.batches_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A batch of which nothing could be sent.
+    pub(super) fn batch_is_void(&self) {
+        self.batches_out.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn batches_out(&self) -> usize {
+        self.batches_out.load(Ordering::Relaxed)
+    }
+
+    /// Asks the cluster about the topic. Blocks.
+    pub(super) fn topic_partitions(&self, topic: &str, timeout: Duration) -> Result<i32, RDKafkaErrorCode> {
+        let code = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(code)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let found = found.ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
+        match found.error() {
+            Some(error) => Err(error.into()),
+            None if found.partitions().is_empty() => Err(RDKafkaErrorCode::LeaderNotAvailable),
+            None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One librdkafka consumer: its callbacks, and what they leave for the reader's thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::progress::Alarm;
+use super::{connection, failure};
+use crate::error::{Error, Result};
+
+pub(super) type KafkaConsumer = BaseConsumer<Context>;
+
+/// What the group asks for.
+pub(super) enum Rebalance {
+    Assign(TopicPartitionList),
+    Revoke(TopicPartitionList),
+}
+
+/// What callbacks leave behind. They run inside librdkafka's poll and must not wait: draining handlers there would
+/// stop the very thread that has to serve them.
+#[derive(Default)]
+pub(super) struct Context {
+    rebalances: Mutex<Vec<Rebalance>>,
+    commits: Mutex<Vec<Result<(), RDKafkaErrorCode>>>,
+    /// Rebalances and commits ever seen: tells whether a poll that returned nothing served something.
+    seen: AtomicUsize,
+    status: Arc<Status>,
+    /// Nobody will look at rebalances any more: answer them here.
+    closing: AtomicBool,
+}
+
+/// What users see of the connection.
+#[derive(Default)]
+pub(super) struct Status(Mutex<Option<Error>>);
+
+impl Status {
+    pub(super) fn last_error(&self) -> Option<Error> {
+        self.0.lock().clone()
+    }
+
+    pub(super) fn set(&self, error: Option<Error>) {
+        *self.0.lock() = error;
+    }
+}
+
+impl Context {
+    pub(super) fn seen(&self) -> usize {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_rebalances(&self) -> Vec<Rebalance> {
+        std::mem::take(&mut *self.rebalances.lock())
+    }
+
+    pub(super) fn has_rebalances(&self) -> bool {
+        !self.rebalances.lock().is_empty()
+    }
+
+    pub(super) fn take_commits(&self) -> Vec<Result<(), RDKafkaErrorCode>> {
+        std::mem::take(&mut *self.commits.lock())
+    }
+
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        connection::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let mut last = self.status.0.lock();
+        // "All brokers are down" says less than the cause that came before it.
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some(failure::from_code(code, "the consumer has no connection").backend(reason));
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.closing.load(Ordering::Acquire) {
+            let given_up = match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            if let Err(error) = given_up {
+                tracing::debug!(target: "bindwright::kafka", "{error}");
+            }
+            return;
+        }
+        self.seen.fetch_add(1, Ordering::AcqRel);
+        // A copy: the list belongs to the event.
+        let list = list.clone();
+        self.rebalances.lock().push(match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(list),
+            _ => Rebalance::Revoke(list),
+        });
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        let result = result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+        self.seen.fetch_add(1, Ordering::AcqRel);
+        self.commits.lock().push(result);
+    }
+}
+
+/// Starts a consumer; `alarm` rings when its main queue has something.
+pub(super) fn start(
+    config: &ClientConfig,
+    alarm: &Arc<Alarm>,
+    status: &Arc<Status>,
+) -> Result<Arc<KafkaConsumer>> {
+    let context = Context { status: status.clone(), ..Context::default() };
+    let mut consumer: KafkaConsumer = BaseConsumer::from_config_and_context(config, context)
+        .map_err(|error| failure::from_kafka(&error, "the consumer does not start"))?;
+    let alarm = alarm.clone();
+    consumer.set_nonempty_callback(move || alarm.ring());
+    Ok(Arc::new(consumer))
+}

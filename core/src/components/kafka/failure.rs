@@ -1,0 +1,55 @@
+//! librdkafka's errors in our own words.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::error::{Error, ErrorCode, Retry};
+
+/// The error of a code, with the client's own text beside it.
+pub(super) fn from_code(code: RDKafkaErrorCode, what: &str) -> Error {
+    use RDKafkaErrorCode as Kafka;
+    let (ours, retry) = match code {
+        Kafka::UnknownTopicOrPartition | Kafka::UnknownTopic | Kafka::UnknownPartition => {
+            (ErrorCode::TargetNotFound, None)
+        }
+        Kafka::InvalidTopic => (ErrorCode::InvalidSettings, None),
+        Kafka::MessageSizeTooLarge | Kafka::MessageBatchTooLarge => (ErrorCode::PayloadTooLarge, None),
+        Kafka::TopicAuthorizationFailed
+        | Kafka::GroupAuthorizationFailed
+        | Kafka::ClusterAuthorizationFailed => (ErrorCode::PermissionDenied, None),
+        Kafka::Authentication | Kafka::SaslAuthenticationFailed => (ErrorCode::Unauthenticated, None),
+        Kafka::BrokerTransportFailure
+        | Kafka::AllBrokersDown
+        | Kafka::Resolve
+        | Kafka::BrokerNotAvailable
+        | Kafka::LeaderNotAvailable
+        | Kafka::OperationTimedOut => (ErrorCode::Unavailable, None),
+        // The broker said no before it wrote anything; asking again later is right and harmless.
+        Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded | Kafka::PolicyViolation => {
+            (ErrorCode::Backend, Some(Retry::Yes))
+        }
+        // Handed over and not confirmed in time, or written by too few replicas: it may be there.
+        Kafka::MessageTimedOut
+        | Kafka::RequestTimedOut
+        | Kafka::NotEnoughReplicasAfterAppend
+        | Kafka::PurgeInflight
+        | Kafka::PurgeQueue => (ErrorCode::OutcomeUnknown, None),
+        _ => (ErrorCode::Backend, None),
+    };
+    let error = Error::new(ours, what.to_owned()).backend(code.to_string());
+    match retry {
+        Some(retry) => error.retry(retry),
+        None => error,
+    }
+}
+
+/// The error of a client library's call.
+pub(super) fn from_kafka(error: &KafkaError, what: &str) -> Error {
+    match (error.rdkafka_error_code(), error) {
+        (_, KafkaError::ClientConfig(_, reason, option, value)) => Error::new(
+            ErrorCode::InvalidSettings,
+            format!("the client library refuses {option} = {value:?}: {reason}"),
+        ),
+        (Some(code), _) => from_code(code, what),
+        (None, error) => Error::new(ErrorCode::Backend, what.to_owned()).backend(error.to_string()),
+    }
+}

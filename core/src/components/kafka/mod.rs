@@ -1,0 +1,36 @@
+//! Apache Kafka (`bindings.kafka/v1`), both ways.
+//!
+//! * Sending (`create`): a reply means that the brokers confirmed the record as `producerRequiredAcks` asks; its
+//!   metadata has `topic`, `partition` and `offset`. Request metadata: `partitionKey` (or `__key`), `partitionNumber`;
+//!   every entry becomes a header. No body is a tombstone.
+//! * Receiving: at least once. Only the contiguous prefix of settled records is committed. Event metadata: `__key`,
+//!   `__topic`, `__partition`, `__offset`, `__timestamp`, and the record's headers.
+//!
+//! How a record leaves: `output` → `partition` (gathers) → `connection` (librdkafka) → `pending` (the caller waits).
+//! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `reader` (commits).
+
+mod assignment;
+mod connection;
+mod consumer;
+pub(crate) mod dev_broker;
+mod failure;
+mod ffi;
+mod input;
+mod output;
+mod partition;
+mod partitioner;
+mod pending;
+mod progress;
+mod reader;
+mod record;
+mod sender;
+mod settings;
+
+use crate::registry::ComponentType;
+
+pub(crate) fn component_type() -> ComponentType {
+    ComponentType::new("bindings.kafka")
+        .check(|component| settings::KafkaSettings::decode(component).map(|(_, warnings)| warnings))
+        .output(output::KafkaOutput::open)
+        .input(input::KafkaInput::open)
+}

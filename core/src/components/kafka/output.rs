@@ -1,0 +1,414 @@
+//! Sending to Kafka: from a request to a record, and from a delivery report to a reply.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::partition::Partition;
+use super::pending::{Fate, Receipt, Record, Waiting, Written};
+use super::sender::Sender;
+use super::settings::KafkaSettings;
+use super::{failure, partitioner};
+use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
+use crate::error::{Error, ErrorCode, Result};
+use crate::manifest::Component;
+use crate::metadata::Metadata;
+use crate::runtime;
+
+/// Records of one `invoke_many` that take their room in the queue together.
+const CHUNK: usize = 8192;
+/// Records without a key that go to one partition before another one is drawn.
+const KEYLESS_RUN: usize = 512;
+/// How long a topic may be unknown before it counts as missing: a broker that makes topics on first use first says
+/// that there is none.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The sending side of a Kafka component.
+pub(super) struct KafkaOutput {
+    settings: Arc<KafkaSettings>,
+    sender: Arc<Sender>,
+    topic: Arc<str>,
+    records_room: Arc<Semaphore>,
+    bytes_room: Arc<Semaphore>,
+    discovery: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    watch: tokio::task::JoinHandle<()>,
+    random: AtomicU32,
+    closed: AtomicBool,
+}
+
+impl KafkaOutput {
+    pub(super) fn open(component: &Component) -> Result<Arc<dyn OutputBinding>> {
+        let (settings, _) = KafkaSettings::decode(component)?;
+        let Some(topic) = settings.publish_topic.clone() else {
+            return Err(Error::new(ErrorCode::InvalidSettings, "publishTopic: needed to send, and not set")
+                .component(component.name.clone())
+                .place(component.place.clone()));
+        };
+        let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
+        let watch = runtime::handle()?.spawn(watch(Arc::downgrade(&sender), settings.metadata_refresh));
+        Ok(Arc::new(Self {
+            topic: topic.into(),
+            records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
+            bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
+            discovery: tokio::sync::Mutex::default(),
+            random: AtomicU32::new(partitioner::seed()),
+            closed: AtomicBool::new(false),
+            settings: Arc::new(settings),
+            sender,
+            watch,
+        }))
+    }
+
+    /// Room in the component's queue: waits for it until the deadline.
+    async fn room(
+        &self,
+        records: usize,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let amount = |wanted: usize, most: usize| u32::try_from(wanted.min(most)).unwrap_or(u32::MAX);
+        let records = amount(records, self.settings.max_queued_records);
+        let bytes = amount(bytes, self.settings.max_queued_bytes);
+        if let Ok(for_records) = self.records_room.clone().try_acquire_many_owned(records)
+            && let Ok(for_bytes) = self.bytes_room.clone().try_acquire_many_owned(bytes)
+        {
+            return Ok((for_records, for_bytes));
+        }
+        let wait = async {
+            let for_records = self.records_room.clone().acquire_many_owned(records).await;
+            let for_bytes = self.bytes_room.clone().acquire_many_owned(bytes).await;
+            for_records.and_then(|for_records| for_bytes.map(|for_bytes| (for_records, for_bytes)))
+        };
+        match tokio::time::timeout_at(deadline.into(), wait).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) => Err(Error::new(ErrorCode::Closed, "the component is closed")),
+            Err(_) => Err(Error::new(
+                ErrorCode::QueueFull,
+                format!(
+                    "{} records or {} bytes were waiting for the broker until the deadline \
+                     (maxQueuedRecords, maxQueuedBytes)",
+                    self.settings.max_queued_records, self.settings.max_queued_bytes
+                ),
+            )),
+        }
+    }
+
+    /// The topic's partitions; asks the cluster the first time, until the deadline.
+    async fn partitions(&self, deadline: Instant) -> Result<Arc<Vec<Arc<Partition>>>> {
+        if let Some(partitions) = self.sender.partitions.load_full() {
+            return Ok(partitions);
+        }
+        match tokio::time::timeout_at(deadline.into(), self.discover()).await {
+            Ok(found) => found,
+            Err(_) => Err(self.unreachable("the topic's partitions could not be asked for")),
+        }
+    }
+
+    async fn discover(&self) -> Result<Arc<Vec<Arc<Partition>>>> {
+        // One asks, the others wait for what it finds, also when it finds that the topic is missing.
+        let arrived = Instant::now();
+        let mut last_failure = self.discovery.lock().await;
+        if let Some((when, error)) = &*last_failure
+            && *when > arrived
+        {
+            return Err(error.clone());
+        }
+        let mut unknown_since = None;
+        loop {
+            if let Some(partitions) = self.sender.partitions.load_full() {
+                return Ok(partitions);
+            }
+            let sender = self.sender.clone();
+            let answer = tokio::task::spawn_blocking(move || {
+                sender.connection().topic_partitions(sender.topic(), Duration::from_secs(2))
+            });
+            match answer.await.unwrap_or(Err(RDKafkaErrorCode::Fail)) {
+                Ok(count) => {
+                    self.sender.health.mark_reachable();
+                    self.sender.set_partitions(usize::try_from(count).unwrap_or_default());
+                    continue;
+                }
+                Err(
+                    code @ (RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::LeaderNotAvailable),
+                ) => {
+                    let since = *unknown_since.get_or_insert_with(Instant::now);
+                    let missing = code != RDKafkaErrorCode::LeaderNotAvailable;
+                    if missing && since.elapsed() > TOPIC_PATIENCE {
+                        let error = failure::from_code(code, &format!("topic {:?} does not exist", self.topic));
+                        *last_failure = Some((Instant::now(), error.clone()));
+                        return Err(error);
+                    }
+                }
+                Err(code) => {
+                    let error = failure::from_code(code, &format!("topic {:?} cannot be used", self.topic));
+                    if error.code() != ErrorCode::Unavailable {
+                        *last_failure = Some((Instant::now(), error.clone()));
+                        return Err(error);
+                    }
+                    unknown_since = None;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn unreachable(&self, what: &'static str) -> Error {
+        let error = Error::new(ErrorCode::Unavailable, what);
+        match self.sender.health.last_error() {
+            Some(text) => error.backend(text),
+            None => error,
+        }
+    }
+
+    /// What of a request does not depend on the topic.
+    fn prepare(&self, request: Request) -> Result<Prepared> {
+        let metadata = &request.metadata;
+        if let Some(schema) = metadata.get("valueSchemaType")
+            && !schema.eq_ignore_ascii_case("none")
+        {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("valueSchemaType: this version knows only \"none\", got {schema:?}"),
+            ));
+        }
+        let number = match metadata.get("partitionNumber") {
+            None => None,
+            Some(text) => Some(text.parse::<u32>().map_err(|_| {
+                let message = format!("partitionNumber: expected a number of at least 0, got {text:?}");
+                Error::new(ErrorCode::InvalidRequest, message)
+            })?),
+        };
+        // Dapr picks one of the two by chance when both are given; here partitionKey wins.
+        let key = metadata.value("partitionKey").or_else(|| metadata.value("__key"));
+        let key = key.map(|key| Bytes::copy_from_slice(&key.bytes()));
+        let value = request.body.as_bytes().cloned();
+        let size = value.as_ref().map_or(0, Bytes::len) + key.as_ref().map_or(0, Bytes::len);
+        if size as u64 > self.settings.max_message_bytes {
+            return Err(Error::new(
+                ErrorCode::PayloadTooLarge,
+                format!("{size} bytes are more than maxMessageBytes, {}", self.settings.max_message_bytes),
+            ));
+        }
+        Ok(Prepared { number, key, value, headers: self.headers(metadata)?, size })
+    }
+
+    /// Every entry of the metadata becomes a header, as in Dapr, unless `excludeHeaderMetaRegex` matches its name.
+    fn headers(&self, metadata: &Metadata) -> Result<Option<OwnedHeaders>> {
+        let mut headers = None;
+        for (name, value) in metadata.iter() {
+            if self.settings.exclude_headers.as_ref().is_some_and(|pattern| pattern.is_match(name)) {
+                continue;
+            }
+            if name.contains('\0') {
+                let message = format!("metadata: a name must not hold a zero byte, got {name:?}");
+                return Err(Error::new(ErrorCode::InvalidRequest, message));
+            }
+            let list: OwnedHeaders = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(metadata.len()));
+            headers = Some(list.insert(Header { key: name, value: Some(&*value.bytes()) }));
+        }
+        Ok(headers)
+    }
+
+    fn choose<'a>(
+        &self,
+        prepared: &Prepared,
+        partitions: &'a [Arc<Partition>],
+        keyless: impl FnOnce() -> usize,
+    ) -> Result<&'a Arc<Partition>> {
+        let index = match (prepared.number, &prepared.key) {
+            (Some(number), _) => number as usize,
+            (None, Some(key)) => partitioner::partition_of(key, partitions.len()),
+            (None, None) => keyless(),
+        };
+        partitions.get(index).ok_or_else(|| {
+            let message = format!("partitionNumber: the topic has {} partitions, got {index}", partitions.len());
+            Error::new(ErrorCode::InvalidRequest, message)
+        })
+    }
+
+    fn draw(&self, partitions: usize) -> usize {
+        partitioner::draw(&self.random, partitions)
+    }
+
+    fn reply(&self, fate: Fate) -> Result<Reply> {
+        match fate {
+            Fate::Settled(Ok(Written { partition, offset })) => {
+                let mut metadata = Metadata::with_capacity(3);
+                metadata.add("topic", self.topic.clone());
+                metadata.add("partition", i64::from(partition));
+                if let Some(offset) = offset {
+                    metadata.add("offset", offset);
+                }
+                Ok(Reply { body: crate::Body::None, metadata })
+            }
+            Fate::Settled(Err(error)) => Err(error),
+            Fate::NotSent if !self.sender.health.is_reachable() => {
+                Err(self.unreachable("the record was not sent before the deadline"))
+            }
+            Fate::NotSent => Err(Error::new(ErrorCode::Timeout, "the record was not sent before the deadline")),
+            Fate::Unknown => {
+                let error = Error::new(
+                    ErrorCode::OutcomeUnknown,
+                    "the record was sent, and the broker did not confirm it before the deadline",
+                );
+                Err(match self.sender.health.last_error() {
+                    Some(text) => error.backend(text),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the component is closed"));
+        }
+        Ok(())
+    }
+
+    async fn send_one(&self, call: &Call, request: Request) -> Result<Reply> {
+        self.check_open()?;
+        let prepared = self.prepare(request)?;
+        let room = self.room(1, prepared.size, call.deadline).await?;
+        let partitions = self.partitions(call.deadline).await?;
+        let partition = self.choose(&prepared, &partitions, || self.draw(partitions.len()))?;
+        let waiting = Waiting::new(1, room);
+        self.sender.send(partition, [prepared.into_record(Receipt::new(&waiting, 0))]);
+        let mut fates = waiting.fates(call.deadline).await;
+        self.reply(fates.pop().unwrap_or(Fate::NotSent))
+    }
+
+    /// Queues one chunk; what could not be queued has its error in the result already.
+    async fn queue_chunk(&self, call: &Call, requests: Vec<Request>) -> Result<Waiting> {
+        self.check_open()?;
+        let prepared: Vec<_> = requests.into_iter().map(|request| self.prepare(request)).collect();
+        let bytes = prepared.iter().flatten().map(|prepared| prepared.size).sum();
+        let room = self.room(prepared.len(), bytes, call.deadline).await?;
+        let partitions = self.partitions(call.deadline).await?;
+        let waiting = Waiting::new(prepared.len(), room);
+        let mut groups: Vec<Vec<Record>> = partitions.iter().map(|_| Vec::new()).collect();
+        let mut keyless = 0;
+        for (slot, prepared) in prepared.into_iter().enumerate() {
+            if slot % KEYLESS_RUN == 0 {
+                keyless = self.draw(partitions.len());
+            }
+            let receipt = Receipt::new(&waiting, slot);
+            let chosen = prepared.and_then(|prepared| {
+                let index = self.choose(&prepared, &partitions, || keyless)?.number;
+                Ok((usize::try_from(index).unwrap_or_default(), prepared))
+            });
+            match chosen {
+                Ok((index, prepared)) => groups[index].push(prepared.into_record(receipt)),
+                Err(error) => receipt.fail(error),
+            }
+        }
+        for (partition, records) in partitions.iter().zip(groups) {
+            if !records.is_empty() {
+                self.sender.send(partition, records);
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+struct Prepared {
+    number: Option<u32>,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Option<OwnedHeaders>,
+    size: usize,
+}
+
+impl Prepared {
+    fn into_record(self, receipt: Receipt) -> Record {
+        Record { key: self.key, value: self.value, headers: self.headers, receipt }
+    }
+}
+
+#[async_trait]
+impl OutputBinding for KafkaOutput {
+    fn operations(&self) -> &[&'static str] {
+        &["create"]
+    }
+
+    async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {
+        self.send_one(call, request).await
+    }
+
+    async fn invoke_many(&self, call: &Call, mut requests: Vec<Request>) -> Vec<Result<Reply>> {
+        let mut chunks = Vec::with_capacity(requests.len() / CHUNK + 1);
+        let total = requests.len();
+        // A chunk waits for room only; the earlier ones are on their way meanwhile.
+        while !requests.is_empty() {
+            let rest = requests.split_off(requests.len().min(CHUNK));
+            let records = requests.len();
+            chunks.push((records, self.queue_chunk(call, requests).await));
+            requests = rest;
+        }
+        let mut results = Vec::with_capacity(total);
+        for (records, chunk) in chunks {
+            match chunk {
+                Ok(waiting) => {
+                    results.extend(waiting.fates(call.deadline).await.into_iter().map(|fate| self.reply(fate)));
+                }
+                Err(error) => results.extend((0..records).map(|_| Err(error.clone()))),
+            }
+        }
+        results
+    }
+
+    fn driver(&self) -> Option<&dyn Driver> {
+        Some(&*self.sender)
+    }
+
+    async fn close(&self, deadline: Instant) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        self.watch.abort();
+        let sender = self.sender.clone();
+        tokio::task::spawn_blocking(move || sender.close(deadline))
+            .await
+            .unwrap_or_else(|error| Err(Error::new(ErrorCode::Internal, format!("closing panicked: {error}"))))
+    }
+}
+
+/// Looks after a sender in the background: a cluster that went away, a producer that broke, a topic that grew.
+async fn watch(sender: std::sync::Weak<Sender>, refresh: Duration) {
+    loop {
+        let Some(health) = sender.upgrade().map(|sender| sender.health.clone()) else { return };
+        let _ = tokio::time::timeout(refresh, health.changed.notified()).await;
+        let Some(sender) = sender.upgrade() else { return };
+        let looked = tokio::task::spawn_blocking(move || {
+            if sender.health.is_fatal()
+                && let Err(error) = sender.replace_producers()
+            {
+                tracing::error!(target: "bindwright::kafka", "{error}");
+            }
+            if sender.partitions.load().is_none() {
+                // Nobody has sent yet: the first call asks.
+                return true;
+            }
+            match sender.connection().topic_partitions(sender.topic(), Duration::from_secs(1)) {
+                Ok(count) => {
+                    sender.set_partitions(usize::try_from(count).unwrap_or_default());
+                    sender.health.mark_reachable();
+                    sender.pump_all();
+                    true
+                }
+                Err(_) => sender.health.is_reachable(),
+            }
+        });
+        if !looked.await.unwrap_or(true) {
+            // Away: ask again soon, without waiting for further bad news.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            health.changed.notify_one();
+        }
+    }
+}

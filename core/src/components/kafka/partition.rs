@@ -1,0 +1,149 @@
+//! Records gather per partition: while batches of a partition are out, what comes next waits here and leaves
+//! together. A lone record leaves at once.
+//!
+//! librdkafka puts one partition into a request, and with no linger it sends a request for every few records. One
+//! bound for all partitions would gather on a fast network but starve many partitions on a slow one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::pending::Record;
+use crate::error::{Error, ErrorCode};
+
+/// Batches of one partition that may be out: one on its way, one ready at the broker's door.
+const BATCHES_OUT: usize = 2;
+/// Largest batch handed over at once; a larger crowd becomes several.
+const BATCH_RECORDS: usize = 10_000;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// The queue of one partition of the topic.
+pub(super) struct Partition {
+    pub(super) number: i32,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Record>,
+    batches_out: usize,
+    /// The producer that the batches are with. Changes only when none is out, so order is kept.
+    connection: Option<Arc<Connection>>,
+    closed: bool,
+}
+
+/// Records that were handed over together.
+pub(super) struct Batch {
+    pub(super) partition: Arc<Partition>,
+    pub(super) connection: Arc<Connection>,
+    open: AtomicUsize,
+    began: Instant,
+}
+
+impl Batch {
+    /// One of its records is settled; `true` for the last.
+    pub(super) fn settle_one(&self) -> bool {
+        self.open.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// How long it has been out.
+    pub(super) fn age(&self) -> std::time::Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Partition {
+    pub(super) fn new(number: i32) -> Arc<Self> {
+        Arc::new(Self { number, queue: Mutex::default() })
+    }
+
+    /// Queues records behind those that wait.
+    pub(super) fn push(&self, records: impl IntoIterator<Item = Record>) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            for record in records {
+                record.receipt.fail(Error::new(ErrorCode::Closed, "the component is closed"));
+            }
+            return;
+        }
+        // Callers who gave up leave their records behind; a backend that is away must not fill the queue with them.
+        if queue.waiting.len() > 1024 && queue.waiting.front().is_some_and(|record| record.receipt.is_recalled()) {
+            queue.waiting.retain(|record| !record.receipt.is_recalled());
+        }
+        queue.waiting.extend(records);
+    }
+
+    /// Hands over what waits, as far as the bound on batches allows. `choose` names the producer for a partition
+    /// that has nothing out. Returns how many records were handed over.
+    pub(super) fn pump(
+        self: &Arc<Self>,
+        topic: &str,
+        choose: impl Fn() -> Option<Arc<Connection>>,
+    ) -> usize {
+        let mut queue = self.queue.lock();
+        let mut handed_over = 0;
+        while queue.batches_out < BATCHES_OUT && !queue.waiting.is_empty() {
+            if queue.batches_out == 0 {
+                queue.connection = choose();
+            }
+            let Some(connection) = queue.connection.clone() else { break };
+            handed_over += self.hand_over(&mut queue, topic, connection);
+        }
+        handed_over
+    }
+
+    fn hand_over(self: &Arc<Self>, queue: &mut Queue, topic: &str, connection: Arc<Connection>) -> usize {
+        let batch = Arc::new(Batch {
+            partition: self.clone(),
+            connection: connection.clone(),
+            // One more than there are records, so that early reports cannot end the batch while it is filled.
+            open: AtomicUsize::new(1),
+            began: Instant::now(),
+        });
+        queue.batches_out += 1;
+        connection.batch_begins();
+        let (mut records, mut bytes) = (0, 0);
+        while records < BATCH_RECORDS
+            && bytes < BATCH_BYTES
+            && let Some(record) = queue.waiting.pop_front()
+        {
+            if !record.receipt.hand_over() {
+                continue;
+            }
+            bytes += record.size();
+            batch.open.fetch_add(1, Ordering::AcqRel);
+            match connection.send(topic, self.number, record, &batch) {
+                Ok(()) => records += 1,
+                Err((error, receipt)) => {
+                    batch.open.fetch_sub(1, Ordering::AcqRel);
+                    receipt.fail(error);
+                }
+            }
+        }
+        if batch.settle_one() {
+            // Nothing was sent, or all of it is reported already.
+            queue.batches_out -= 1;
+            connection.batch_is_void();
+        }
+        records
+    }
+
+    /// A batch of this partition ended.
+    pub(super) fn batch_ended(&self) {
+        let mut queue = self.queue.lock();
+        queue.batches_out = queue.batches_out.saturating_sub(1);
+    }
+
+    /// Accepts nothing more and fails what waits.
+    pub(super) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        for record in queue.waiting.drain(..) {
+            record.receipt.fail(Error::new(ErrorCode::Closed, "the component was closed before the record was sent"));
+        }
+    }
+}

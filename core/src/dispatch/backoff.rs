@@ -1,0 +1,70 @@
+//! The pause before an event is delivered again.
+
+use std::time::Duration;
+
+/// How long to wait between deliveries of one event, and how often to try.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    /// The first pause.
+    pub initial: Duration,
+    /// What the pause grows by each time; 1 keeps it constant.
+    pub multiplier: f64,
+    /// The longest pause.
+    pub maximum: Duration,
+    /// The part of the pause that is drawn by chance, 0 to 1: 0.5 means half as long to one and a half times.
+    pub randomization: f64,
+    /// How often an event is delivered again before it holds its lane; `None` for ever.
+    pub retries: Option<u32>,
+}
+
+impl Default for Backoff {
+    /// 100 ms, doubled up to 30 s, a fifth of it by chance, for ever.
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(100),
+            multiplier: 2.0,
+            maximum: Duration::from_secs(30),
+            randomization: 0.2,
+            retries: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// The pause after the given delivery failed (1 for the first); `None` when it was the last.
+    ///
+    /// `chance` is a number from 0 to 1.
+    pub fn pause(&self, failed_attempt: u32, chance: f64) -> Option<Duration> {
+        if self.retries.is_some_and(|retries| failed_attempt > retries) {
+            return None;
+        }
+        let exponent = i32::try_from(failed_attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let maximum = self.maximum.as_secs_f64();
+        // min() before the randomization, and again as a product can be infinite: both stay finite and positive.
+        let grown = (self.initial.as_secs_f64() * self.multiplier.max(1.0).powi(exponent)).min(maximum);
+        let spread = self.randomization.clamp(0.0, 1.0);
+        let seconds = grown * (1.0 - spread + 2.0 * spread * chance.clamp(0.0, 1.0));
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(self.maximum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_to_its_maximum_and_stays_there() {
+        let backoff = Backoff { randomization: 0.0, ..Backoff::default() };
+        let pause = |attempt| backoff.pause(attempt, 0.5).expect("for ever").as_millis();
+        assert_eq!([pause(1), pause(2), pause(3)], [100, 200, 400]);
+        assert_eq!(pause(40), 30_000);
+        assert_eq!(pause(u32::MAX), 30_000);
+    }
+
+    #[test]
+    fn two_retries_are_three_deliveries() {
+        let backoff = Backoff { retries: Some(2), ..Backoff::default() };
+        assert!(backoff.pause(2, 0.0).is_some());
+        assert!(backoff.pause(3, 0.0).is_none());
+    }
+}

@@ -1,0 +1,52 @@
+//! Bindings to outside systems inside your own process.
+//!
+//! An application names an outside system in component YAML (the format that Dapr uses) and calls
+//! [`Client::invoke_binding`], or receives events with [`Client::subscribe`] and [`Client::on`].
+//!
+//! This file is the public API, read from top to bottom. How the parts work together is in
+//! `docs/architecture.md`.
+#![deny(unsafe_code)]
+
+mod binding;
+mod body;
+mod client;
+mod components;
+mod dispatch;
+mod engine;
+mod error;
+mod event;
+mod manifest;
+mod metadata;
+mod registry;
+mod runtime;
+mod settings;
+mod telemetry;
+mod transport;
+
+pub use binding::{Reply, Request};
+pub use body::Body;
+pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
+pub use dispatch::{HandOut, Subscription};
+pub use error::{Error, ErrorCode, Place, Result, Retry};
+pub use event::{Event, Outcome, SettleToken};
+pub use metadata::{Metadata, MetadataValue};
+pub use telemetry::TraceContext;
+pub use transport::{ComponentInfo, TransportKind};
+
+/// For component types of your own: implement the traits and [`register`](component::register) the type.
+pub mod component {
+    pub use crate::binding::{Call, Driver, InputBinding, OutputBinding, Reading};
+    pub use crate::dispatch::{Backoff, Intake, Lane, SettledPrefix, Settler};
+    pub use crate::event::NewEvent;
+    pub use crate::manifest::{Component, Direction, Manifest, Property};
+    pub use crate::registry::{ComponentType, register};
+    pub use crate::settings::{
+        ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag, decode,
+    };
+}
+
+/// Servers inside this process, for development and tests.
+#[cfg(feature = "kafka")]
+pub mod dev {
+    pub use crate::components::kafka::dev_broker::{DEFAULT_PORT, DevBroker};
+}

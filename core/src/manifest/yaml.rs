@@ -1,0 +1,285 @@
+//! YAML text to a small tree of nodes that know their place. Tests are in `tests.rs`.
+//!
+//! Input comes from outside, so a document can cost no more than its size: nesting is limited to
+//! [`MAX_DEPTH`] levels, and aliases share the node they name, with a budget of [`MAX_ALIASED`] nodes that
+//! they may stand for. Nothing here recurses deeper than that limit, whatever the text.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput, Tag};
+
+use crate::error::{Error, ErrorCode, Place};
+
+/// The deepest nesting of lists and mappings, counted through aliases.
+const MAX_DEPTH: usize = 64;
+/// How many nodes all aliases of a document may stand for together.
+const MAX_ALIASED: usize = 100_000;
+
+/// A part of a file that holds one document.
+pub(super) struct Part<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The line of the file that the part begins with.
+    pub(super) first_line: usize,
+}
+
+/// Splits a file at every line that begins with `---`, before any YAML is read, so that one broken document
+/// does not take the others with it. The rest of such a line is not read, except on a file's first line.
+pub(super) fn split(text: &[u8]) -> Vec<Part<'_>> {
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let mut parts = Vec::new();
+    let (mut start, mut end, mut first_line) = (0, 0, 1);
+    for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        if index > 0 && line.starts_with(b"---") {
+            parts.push(Part { bytes: &text[start..end], first_line });
+            start = end + line.len();
+            first_line = index + 2;
+        }
+        end += line.len();
+    }
+    parts.push(Part { bytes: &text[start..], first_line });
+    parts
+}
+
+/// Something that is wrong at a place of the file.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    pub(super) message: Cow<'static, str>,
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+impl Flaw {
+    pub(super) fn into_error(self, file: &Arc<str>) -> Error {
+        let place = Place { file: Arc::clone(file), line: self.line, column: self.column };
+        Error::new(ErrorCode::InvalidManifest, self.message).place(place)
+    }
+}
+
+/// A value of a document, shared by the aliases that name it.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) content: Content,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    /// Levels below and including this node; bounds every recursion, dropping included.
+    height: usize,
+    /// Nodes below and including this one, aliased ones counted each time.
+    size: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Scalar {
+        text: String,
+        /// Neither quoted, nor a block, nor tagged: the text may stand for something that is not text.
+        plain: bool,
+    },
+    Sequence(Vec<Rc<Node>>),
+    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+}
+
+impl Node {
+    /// The value of a mapping's field, by its name in any case. Of several the last one counts; then the
+    /// mappings merged in with `<<` are asked. `None` for anything but a mapping.
+    pub(super) fn field(&self, name: &str) -> Option<&Rc<Node>> {
+        let Content::Mapping(entries) = &self.content else { return None };
+        let named =
+            |wanted: &str| entries.iter().rev().find(|(key, _)| key.is_key(wanted)).map(|(_, value)| value);
+        named(name).or_else(|| {
+            let merged = named("<<")?;
+            match &merged.content {
+                Content::Sequence(sources) => sources.iter().find_map(|source| source.field(name)),
+                _ => merged.field(name),
+            }
+        })
+    }
+
+    /// Nothing, `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.content, Content::Scalar { text, plain: true }
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    pub(super) fn flaw(&self, message: impl Into<Cow<'static, str>>) -> Flaw {
+        Flaw { message: message.into(), line: self.line, column: self.column }
+    }
+
+    fn is_key(&self, name: &str) -> bool {
+        matches!(&self.content, Content::Scalar { text, .. } if text.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What a part holds.
+pub(super) struct Document {
+    /// `None` when there is nothing but comments.
+    pub(super) root: Option<Rc<Node>>,
+    /// Set when more follows that is not read.
+    pub(super) unread: Option<Flaw>,
+}
+
+/// Reads the document of a part.
+pub(super) fn compose(part: &Part<'_>) -> Result<Document, Flaw> {
+    let text = std::str::from_utf8(part.bytes).map_err(|error| not_utf8(part, error.valid_up_to()))?;
+    // A directive stands before a `---`, where the file was split; alone it is no document to YAML.
+    let is_empty = |line: &str| matches!(line.trim_start().as_bytes().first(), None | Some(b'#' | b'%'));
+    if text.split(['\n', '\r']).all(is_empty) {
+        return Ok(Document { root: None, unread: None });
+    }
+    let mut composer = Composer {
+        parser: Parser::new_from_str(text),
+        lines_before: part.first_line - 1,
+        anchors: HashMap::new(),
+        aliased: 0,
+    };
+    composer.document()
+}
+
+fn not_utf8(part: &Part<'_>, at: usize) -> Flaw {
+    let before = String::from_utf8_lossy(&part.bytes[..at]);
+    let last_line = before.rsplit('\n').next().unwrap_or_default();
+    let message = if part.first_line == 1 && matches!(part.bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) {
+        "expected UTF-8, got a file in UTF-16"
+    } else {
+        "expected UTF-8, got a byte that is none"
+    };
+    Flaw {
+        message: message.into(),
+        line: part.first_line + before.matches('\n').count(),
+        column: last_line.chars().count() + 1,
+    }
+}
+
+/// Builds the tree from the parser's events.
+struct Composer<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    lines_before: usize,
+    /// Finished nodes by the parser's anchor number, so that no alias can name a node that contains it.
+    anchors: HashMap<usize, Rc<Node>>,
+    aliased: usize,
+}
+
+impl<'a> Composer<'a> {
+    fn document(&mut self) -> Result<Document, Flaw> {
+        let mut root = None;
+        loop {
+            let (event, at) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(Document { root, unread: None }),
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                // Dapr reads no further either, but says nothing about it.
+                _ if root.is_some() => {
+                    let message =
+                        "expected the end of the document after `...`: begin another one with `---`";
+                    return Ok(Document { root, unread: Some(self.flaw(at, message)) });
+                }
+                event => root = Some(self.node(event, at, 1)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Marker), Flaw> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, span.start)),
+            Some(Err(error)) => Err(self.flaw(*error.marker(), format!("not valid YAML: {}", error.info()))),
+            None => Ok((Event::StreamEnd, Marker::default())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, at: Marker, depth: usize) -> Result<Rc<Node>, Flaw> {
+        let (anchor, content) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.as_deref().is_none_or(is_not_a_string_tag);
+                (anchor, Content::Scalar { text: text.into_owned(), plain })
+            }
+            Event::SequenceStart(anchor, _) => (anchor, self.sequence(at, depth)?),
+            Event::MappingStart(anchor, _) => (anchor, self.mapping(at, depth)?),
+            Event::Alias(anchor) => return self.alias(anchor, at, depth),
+            // The parser never sends another event in place of a node.
+            _ => return Err(self.flaw(at, "not valid YAML: expected a value")),
+        };
+        let (height, size) = extent(&content);
+        let (line, column) = self.position(at);
+        let node = Rc::new(Node { content, line, column, height, size });
+        if anchor > 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        Ok(node)
+    }
+
+    fn sequence(&mut self, at: Marker, depth: usize) -> Result<Content, Flaw> {
+        self.check_depth(at, depth)?;
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Content::Sequence(items)),
+                (event, at) => items.push(self.node(event, at, depth + 1)?),
+            }
+        }
+    }
+
+    fn mapping(&mut self, at: Marker, depth: usize) -> Result<Content, Flaw> {
+        self.check_depth(at, depth)?;
+        let mut entries = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(Content::Mapping(entries));
+            }
+            let key = self.node(event, at, depth + 1)?;
+            let (event, at) = self.next()?;
+            entries.push((key, self.node(event, at, depth + 1)?));
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: Marker, depth: usize) -> Result<Rc<Node>, Flaw> {
+        let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
+            return Err(self.flaw(at, "an alias names a value that contains it"));
+        };
+        self.aliased = self.aliased.saturating_add(node.size);
+        if self.aliased > MAX_ALIASED {
+            return Err(self.flaw(at, format!("aliases stand for more than {MAX_ALIASED} values")));
+        }
+        self.check_depth(at, depth + node.height - 1)?;
+        Ok(node)
+    }
+
+    fn check_depth(&self, at: Marker, depth: usize) -> Result<(), Flaw> {
+        if depth <= MAX_DEPTH {
+            return Ok(());
+        }
+        Err(self.flaw(at, format!("nested more than {MAX_DEPTH} levels deep")))
+    }
+
+    fn position(&self, at: Marker) -> (usize, usize) {
+        // The parser counts lines from 1 and columns from 0, both in characters.
+        (self.lines_before + at.line(), at.col() + 1)
+    }
+
+    fn flaw(&self, at: Marker, message: impl Into<Cow<'static, str>>) -> Flaw {
+        let (line, column) = self.position(at);
+        Flaw { message: message.into(), line, column }
+    }
+}
+
+/// `!!int 5` and `!!bool true` mean what they would without the tag; any other tag asks for the text as it
+/// is.
+fn is_not_a_string_tag(tag: &Tag) -> bool {
+    tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "null" | "bool" | "int" | "float")
+}
+
+fn extent(content: &Content) -> (usize, usize) {
+    let over = |(height, size): (usize, usize), node: &Node| {
+        (height.max(node.height), size.saturating_add(node.size))
+    };
+    let (height, size) = match content {
+        Content::Scalar { .. } => (0, 0),
+        Content::Sequence(items) => items.iter().fold((0, 0), |sum, item| over(sum, item)),
+        Content::Mapping(entries) => {
+            entries.iter().fold((0, 0), |sum, (key, value)| over(over(sum, key), value))
+        }
+    };
+    (height + 1, size.saturating_add(1))
+}

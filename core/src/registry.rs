@@ -1,0 +1,158 @@
+//! Component types: from `spec.type` and `spec.version` to something that can be opened.
+//!
+//! The registry is open at run time: a program can add component types of its own, and tests can replace one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::binding::{InputBinding, OutputBinding};
+use crate::error::{Error, ErrorCode, Result};
+use crate::manifest::Component;
+
+type Check = dyn Fn(&Component) -> Result<Vec<Error>> + Send + Sync;
+type OpenOutput = dyn Fn(&Component) -> Result<Arc<dyn OutputBinding>> + Send + Sync;
+type OpenInput = dyn Fn(&Component) -> Result<Arc<dyn InputBinding>> + Send + Sync;
+
+/// One component type: how its settings are checked and its two directions opened.
+#[derive(Clone)]
+pub struct ComponentType {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    check: Arc<Check>,
+    output: Option<Arc<OpenOutput>>,
+    input: Option<Arc<OpenInput>>,
+}
+
+impl ComponentType {
+    /// A type such as `bindings.kafka`, in its only version (`v1`; an empty version and `v0` mean the same).
+    pub fn new(name: &'static str) -> Self {
+        Self { name, aliases: &[], check: Arc::new(|_| Ok(Vec::new())), output: None, input: None }
+    }
+
+    /// Further names of the same type.
+    #[must_use]
+    pub fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Checks a component's settings without connecting; returns warnings.
+    #[must_use]
+    pub fn check(mut self, check: impl Fn(&Component) -> Result<Vec<Error>> + Send + Sync + 'static) -> Self {
+        self.check = Arc::new(check);
+        self
+    }
+
+    /// How the sending side is opened. It may connect in the background, but must not wait.
+    #[must_use]
+    pub fn output(
+        mut self,
+        open: impl Fn(&Component) -> Result<Arc<dyn OutputBinding>> + Send + Sync + 'static,
+    ) -> Self {
+        self.output = Some(Arc::new(open));
+        self
+    }
+
+    /// How the receiving side is opened.
+    #[must_use]
+    pub fn input(
+        mut self,
+        open: impl Fn(&Component) -> Result<Arc<dyn InputBinding>> + Send + Sync + 'static,
+    ) -> Self {
+        self.input = Some(Arc::new(open));
+        self
+    }
+
+    /// The name in `spec.type`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the type can send.
+    pub fn can_send(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Whether the type can receive.
+    pub fn can_receive(&self) -> bool {
+        self.input.is_some()
+    }
+
+    pub(crate) fn check_settings(&self, component: &Component) -> Result<Vec<Error>> {
+        (self.check)(component)
+    }
+
+    pub(crate) fn open_output(&self, component: &Component) -> Result<Arc<dyn OutputBinding>> {
+        match &self.output {
+            Some(open) if component.direction.output => open(component),
+            _ => Err(self.no_direction(component, "does not send", self.can_send())),
+        }
+    }
+
+    pub(crate) fn open_input(&self, component: &Component) -> Result<Arc<dyn InputBinding>> {
+        match &self.input {
+            Some(open) if component.direction.input => open(component),
+            _ => Err(self.no_direction(component, "does not receive", self.can_receive())),
+        }
+    }
+
+    fn no_direction(&self, component: &Component, what: &str, type_can: bool) -> Error {
+        let why = if type_can { "its `direction` says so" } else { self.name };
+        Error::new(ErrorCode::UnsupportedDirection, format!("the component {what} ({why})"))
+            .component(component.name.clone())
+            .place(component.place.clone())
+    }
+}
+
+static REGISTRY: RwLock<BTreeMap<&'static str, ComponentType>> = RwLock::new(BTreeMap::new());
+
+/// Adds a component type to this process, or replaces the one of the same name. Clients that are already open keep
+/// what they have opened.
+pub fn register(component_type: ComponentType) {
+    let mut registry = write_with_built_in();
+    for name in component_type.aliases.iter().chain([&component_type.name]) {
+        registry.insert(name, component_type.clone());
+    }
+}
+
+/// The type and version of a component.
+///
+/// # Errors
+/// `UNKNOWN_TYPE`, with near names.
+pub(crate) fn find(component: &Component) -> Result<ComponentType> {
+    let registry = write_with_built_in();
+    let unknown = |what: String, advice: String| {
+        Error::new(ErrorCode::UnknownType, what)
+            .component(component.name.clone())
+            .place(component.place.clone())
+            .advice(advice)
+    };
+    let names = || registry.keys().copied().collect::<Vec<_>>().join(", ");
+    let Some(component_type) = registry.get(component.component_type.as_str()) else {
+        return Err(unknown(
+            format!("no component type is called {:?}", component.component_type),
+            format!("Use one of: {}.", names()),
+        ));
+    };
+    if !matches!(component.version.as_str(), "" | "v0" | "v1") {
+        return Err(unknown(
+            format!("{} has no version {:?}", component.component_type, component.version),
+            "Write `version: v1`.".to_owned(),
+        ));
+    }
+    Ok(component_type.clone())
+}
+
+fn write_with_built_in() -> parking_lot::RwLockWriteGuard<'static, BTreeMap<&'static str, ComponentType>> {
+    let mut registry = REGISTRY.write();
+    if registry.is_empty() {
+        for component_type in crate::components::built_in() {
+            for name in component_type.aliases.iter().chain([&component_type.name]) {
+                registry.insert(name, component_type.clone());
+            }
+        }
+    }
+    registry
+}

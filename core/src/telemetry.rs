@@ -1,0 +1,100 @@
+//! W3C trace context: out of events, into records.
+
+use crate::metadata::Metadata;
+
+/// The metadata name that carries the trace, as in the W3C recommendation.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+/// The metadata name of the vendors' part of the trace.
+pub(crate) const TRACESTATE: &str = "tracestate";
+
+/// A valid `traceparent` with the `tracestate` beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceContext {
+    traceparent: String,
+    tracestate: Option<String>,
+}
+
+impl TraceContext {
+    /// Reads `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`; anything else, also ids of zeros, is no context.
+    pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
+        let mut parts = traceparent.split('-');
+        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        // A later version may append fields; version 00 has exactly four, and ff is forbidden.
+        let known = version != "ff" && (version != "00" || parts.next().is_none());
+        let hex = |text: &str, digits| {
+            text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let non_zero = |text: &str| text.bytes().any(|byte| byte != b'0');
+        let valid = known
+            && hex(version, 2)
+            && hex(trace, 32)
+            && non_zero(trace)
+            && hex(span, 16)
+            && non_zero(span)
+            && hex(flags, 2);
+        valid.then(|| Self { traceparent: traceparent.to_owned(), tracestate: tracestate.map(str::to_owned) })
+    }
+
+    /// The context that metadata carries.
+    pub fn from_metadata(metadata: &Metadata) -> Option<Self> {
+        let traceparent = metadata.get(TRACEPARENT)?;
+        Self::parse(&traceparent, metadata.get(TRACESTATE).as_deref())
+    }
+
+    /// Adds the context to metadata that has none of its own.
+    pub fn add_to(&self, metadata: &mut Metadata) {
+        if metadata.value(TRACEPARENT).is_none() {
+            metadata.add(TRACEPARENT, self.traceparent.clone());
+            if let Some(state) = &self.tracestate {
+                metadata.add(TRACESTATE, state.clone());
+            }
+        }
+    }
+
+    /// The `traceparent` text.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// The `tracestate` text.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.tracestate.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_valid_context_survives_the_way_through_metadata() {
+        let context = TraceContext::parse(VALID, Some("vendor=1")).expect("valid");
+        let mut metadata = Metadata::new();
+        context.add_to(&mut metadata);
+        assert_eq!(TraceContext::from_metadata(&metadata), Some(context));
+    }
+
+    #[test]
+    fn what_the_recommendation_forbids_is_no_context() {
+        for text in [
+            "",
+            "garbage",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert_eq!(TraceContext::parse(text, None), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_callers_own_traceparent_is_left_alone() {
+        let mut metadata: Metadata = [(TRACEPARENT, "mine")].into_iter().collect();
+        TraceContext::parse(VALID, None).expect("valid").add_to(&mut metadata);
+        assert_eq!(metadata.len(), 1);
+    }
+}

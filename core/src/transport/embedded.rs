@@ -1,0 +1,104 @@
+//! The bindings inside this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use super::{ComponentInfo, Transport};
+use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
+use crate::dispatch::{HandOut, Subscription};
+use crate::engine::{Engine, EngineLease};
+use crate::error::{Error, ErrorCode, Result};
+
+/// A client's share of the engine.
+pub(crate) struct Embedded(EngineLease);
+
+impl Embedded {
+    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
+        Ok(Self(Engine::lease(resources, app_id)?))
+    }
+}
+
+#[async_trait]
+impl Transport for Embedded {
+    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>> {
+        self.0.output(name)
+    }
+
+    async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
+        let (name, input) = self.0.input(name)?;
+        Subscription::attach(name.clone(), &*input, hand_out).await.map_err(|error| error.component(name))
+    }
+
+    fn components(&self) -> Vec<ComponentInfo> {
+        self.0.components()
+    }
+
+    fn faults(&self) -> Vec<Error> {
+        self.0.faults()
+    }
+
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+/// A component's output as callers get it: every call, of whichever component, passes here. Retries, breakers and
+/// time-outs of the policies take their place around `self.binding`.
+pub(crate) struct Guarded {
+    pub(crate) name: Arc<str>,
+    pub(crate) binding: Arc<dyn OutputBinding>,
+}
+
+impl Guarded {
+    fn check(&self, operation: &str) -> Result<()> {
+        let known = self.binding.operations();
+        if known.contains(&operation) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::UnsupportedOperation,
+            format!("unknown operation {operation:?}; known operations: {}", known.join(", ")),
+        ))
+    }
+
+    fn named(&self, call: &Call, error: Error) -> Error {
+        error.component(self.name.clone()).operation(&call.operation)
+    }
+}
+
+#[async_trait]
+impl OutputBinding for Guarded {
+    fn operations(&self) -> &[&'static str] {
+        self.binding.operations()
+    }
+
+    async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {
+        self.check(&call.operation).map_err(|error| self.named(call, error))?;
+        self.binding.invoke(call, request).await.map_err(|error| self.named(call, error))
+    }
+
+    async fn invoke_many(&self, call: &Call, requests: Vec<Request>) -> Vec<Result<Reply>> {
+        if let Err(error) = self.check(&call.operation) {
+            let error = self.named(call, error);
+            return requests.iter().map(|_| Err(error.clone())).collect();
+        }
+        let mut results = self.binding.invoke_many(call, requests).await;
+        for result in &mut results {
+            if let Err(error) = result {
+                *error = self.named(call, error.clone());
+            }
+        }
+        results
+    }
+
+    fn driver(&self) -> Option<&dyn Driver> {
+        self.binding.driver()
+    }
+
+    async fn close(&self, deadline: Instant) -> Result<()> {
+        self.binding.close(deadline).await
+    }
+}

@@ -1,0 +1,86 @@
+//! How a client reaches its bindings: one trait, three ways.
+
+mod embedded;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::binding::OutputBinding;
+use crate::dispatch::{HandOut, Subscription};
+use crate::error::{Error, ErrorCode, Result};
+
+pub(crate) use embedded::{Embedded, Guarded};
+
+/// The way to the bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// Inside this process.
+    Embedded,
+    // `sidecar-grpc` and `sidecar-http` join here.
+}
+
+impl TransportKind {
+    /// Reads the spelling of `BINDWRIGHT_TRANSPORT`.
+    ///
+    /// # Errors
+    /// `INVALID_OPTIONS` for anything else than `embedded`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "embedded" => Ok(Self::Embedded),
+            "sidecar-grpc" | "sidecar-http" => Err(Error::new(
+                ErrorCode::InvalidOptions,
+                format!("transport {:?} is not part of this version; use \"embedded\"", text.trim()),
+            )),
+            other => Err(Error::new(
+                ErrorCode::InvalidOptions,
+                format!("transport: expected \"embedded\", got {other:?}"),
+            )),
+        }
+    }
+
+    /// The spelling of `BINDWRIGHT_TRANSPORT`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// What a component can do, and how it is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ComponentInfo {
+    /// The name that calls use.
+    pub name: String,
+    /// `spec.type`, in lower case.
+    pub component_type: String,
+    /// `spec.version`, in lower case.
+    pub version: String,
+    /// Whether it can be subscribed to.
+    pub input: bool,
+    /// Whether it can be invoked.
+    pub output: bool,
+    /// Why it cannot be used, or the last error of its connection.
+    pub error: Option<Error>,
+}
+
+/// What every way can do.
+#[async_trait]
+pub(crate) trait Transport: Send + Sync + 'static {
+    /// The binding behind a name, for one or more calls. Looked up at each call, so that it can be swapped.
+    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>>;
+
+    /// Attaches to the input binding behind a name.
+    async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription>;
+
+    /// All components and how they are.
+    fn components(&self) -> Vec<ComponentInfo>;
+
+    /// Documents that were left out, and settings that look wrong.
+    fn faults(&self) -> Vec<Error>;
+
+    /// Gives the bindings back; what other clients of the process use stays open.
+    fn release(&self);
+}

@@ -1,0 +1,161 @@
+"""The four Kafka requests that the test servers need, written by hand.
+
+A client library would be a dependency, and the very thing the tests are about. All versions used here come before
+Kafka's "flexible" encoding, so a request is nothing but big-endian numbers and length-prefixed strings.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TIMEOUT_SECONDS = 5.0
+CREATE_TIMEOUT_SECONDS = 30.0
+
+
+class KafkaError(Exception):
+    """The broker answered with an error code."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    error: int
+    index: int
+    leader: int
+    replicas: frozenset[int]
+    in_sync: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    # The port that each live broker advertises to clients.
+    brokers: dict[int, int]
+    partitions: dict[str, list[Partition]]
+
+    def topic_is_served(self, topic: str, running: Iterable[int]) -> bool:
+        """Every partition has a leader among the running brokers, and they have all caught up with it."""
+        alive = set(running)
+        partitions = self.partitions.get(topic, [])
+        return bool(partitions) and all(
+            partition.error == 0 and partition.leader in alive and partition.replicas & alive <= partition.in_sync
+            for partition in partitions
+        )
+
+
+class _Reader:
+    """Takes values from the front of a reply."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "big", signed=True)
+
+    def string(self) -> str | None:
+        length = self.number(2)
+        return None if length < 0 else self._take(length).decode()
+
+    def count(self) -> range:
+        return range(max(0, self.number(4)))
+
+    def numbers(self) -> frozenset[int]:
+        return frozenset(self.number(4) for _ in self.count())
+
+    def _take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            raise ConnectionError("the broker's reply is too short")
+        piece = self._data[self._at : end]
+        self._at = end
+        return piece
+
+
+def metadata(broker_port: int, topics: Iterable[str] = ()) -> Metadata:
+    """What this broker knows: the live brokers, and the given topics (which are not created by asking)."""
+    names = list(topics)
+    body = struct.pack(">i", len(names)) + b"".join(_string(name) for name in names) + b"\x00"
+    reply = _ask(broker_port, api=3, version=4, body=body)
+    reply.number(4)  # throttle time
+    brokers: dict[int, int] = {}
+    for _ in reply.count():
+        node, _host, port = reply.number(4), reply.string(), reply.number(4)
+        brokers[node] = port
+        reply.string()  # rack
+    reply.string()  # cluster id
+    reply.number(4)  # controller id
+    found: dict[str, list[Partition]] = {}
+    for _ in reply.count():
+        reply.number(2)  # error: an unknown topic simply has no partitions
+        name = reply.string() or ""
+        reply.number(1)  # is internal
+        found[name] = [
+            Partition(reply.number(2), reply.number(4), reply.number(4), reply.numbers(), reply.numbers())
+            for _ in reply.count()
+        ]
+    return Metadata(brokers, found)
+
+
+def find_coordinator(port: int, group: str) -> int:
+    """The id of the broker that looks after this consumer group. Asking makes Kafka create `__consumer_offsets`."""
+    reply = _ask(port, api=10, version=1, body=_string(group) + b"\x00")
+    reply.number(4)  # throttle time
+    error, text, node = reply.number(2), reply.string(), reply.number(4)
+    if error:
+        raise KafkaError(f"no coordinator for group {group!r}: error {error} {text or ''}".rstrip())
+    return node
+
+
+def fetch_offsets(port: int, group: str) -> None:
+    """Succeeds only if this broker is the group's coordinator and has finished loading its part of the offsets."""
+    reply = _ask(port, api=9, version=3, body=_string(group) + struct.pack(">i", -1))
+    reply.number(4)  # throttle time
+    for _ in reply.count():
+        reply.string()  # topic
+        for _ in reply.count():
+            reply.number(4 + 8)  # index and offset
+            reply.string()  # what the consumer stored beside the offset
+            reply.number(2)  # error of this partition
+    error = reply.number(2)
+    if error:
+        raise KafkaError(f"the coordinator of group {group!r} is not ready: error {error}")
+
+
+def create_topic(port: int, topic: str, partitions: int) -> None:
+    """Creates a topic with the cluster's default replication factor."""
+    body = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", partitions, -1, 0, 0)
+    body += struct.pack(">i?", int(CREATE_TIMEOUT_SECONDS * 1000), False)
+    reply = _ask(port, api=19, version=4, body=body, timeout=CREATE_TIMEOUT_SECONDS + TIMEOUT_SECONDS)
+    reply.number(4)  # throttle time
+    for _ in reply.count():
+        name, error, text = reply.string(), reply.number(2), reply.string()
+        if error:
+            raise KafkaError(f"topic {name!r} was not created: error {error} {text or ''}".rstrip())
+
+
+def _ask(port: int, api: int, version: int, body: bytes, timeout: float = TIMEOUT_SECONDS) -> _Reader:
+    header = struct.pack(">hhi", api, version, 1) + _string("bindwright-test-server")
+    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        connection.settimeout(timeout)
+        connection.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
+        (size,) = struct.unpack(">i", _receive(connection, 4))
+        reply = _Reader(_receive(connection, size))
+    reply.number(4)  # correlation id: there is one request per connection
+    return reply
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise ConnectionError("the broker closed the connection")
+        data += piece
+    return bytes(data)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">h", len(data)) + data
