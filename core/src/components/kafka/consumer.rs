@@ -110,8 +110,11 @@ impl ConsumerContext for Context {
         });
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        let result = result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        // A commit can succeed as a whole and fail for single partitions.
+        let each = offsets.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error);
+        let result =
+            result.and(each).map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
         self.seen.fetch_add(1, Ordering::AcqRel);
         self.commits.lock().push(result);
     }

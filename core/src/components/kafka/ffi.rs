@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
 
@@ -92,6 +95,26 @@ pub(super) fn read_headers(message: &BorrowedMessage<'_>, mut each: impl FnMut(&
             each(CStr::from_ptr(name).to_bytes(), value);
         }
     }
+}
+
+/// Starts a commit whose result comes through the consumer's own queue. The crate's asynchronous commit tells nobody
+/// how it ended.
+pub(super) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the consumer is alive; librdkafka copies the list and takes a reference of its own to the queue.
+    let code = unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(client);
+        if queue.is_null() {
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        let code = sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut());
+        sys::rd_kafka_queue_destroy(queue);
+        code
+    };
+    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(code.into()) }
 }
 
 /// Whether a record whose delivery failed can have reached the broker.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -19,7 +19,7 @@ use super::assignment::{Positions, start_positions};
 use super::consumer::{self, Context, KafkaConsumer, Rebalance, Status};
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
-use super::{failure, record};
+use super::{failure, ffi, record};
 use crate::dispatch::{Intake, Lane};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -388,13 +388,13 @@ impl Reader {
 
     fn begin_commit(&mut self, list: &TopicPartitionList, covered: Vec<(Arc<Progress>, usize)>) -> bool {
         self.last_commit = Instant::now();
-        match self.consumer.commit(list, CommitMode::Async) {
+        match ffi::commit(&self.consumer, list) {
             Ok(()) => {
                 self.commit_out = Some((covered, Instant::now()));
                 true
             }
-            Err(error) => {
-                tracing::debug!(target: "bindwright::kafka", "commit: {error}");
+            Err(code) => {
+                tracing::debug!(target: "bindwright::kafka", "commit: {code}");
                 false
             }
         }
