@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::partition::Partition;
-use super::pending::{Fate, Receipt, Record, Waiting, Written};
+use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
 use super::{failure, partitioner};
@@ -71,7 +71,7 @@ impl KafkaOutput {
         records: usize,
         bytes: usize,
         deadline: Instant,
-    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    ) -> Result<Room> {
         let amount = |wanted: usize, most: usize| u32::try_from(wanted.min(most)).unwrap_or(u32::MAX);
         let records = amount(records, self.settings.max_queued_records);
         let bytes = amount(bytes, self.settings.max_queued_bytes);

@@ -5,10 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rdkafka::message::OwnedHeaders;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::error::{Error, Result};
+
+/// Records and bytes that a call may keep in the component's queue.
+pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// In our queue: can be recalled.
 const QUEUED: u8 = 0;
@@ -29,8 +33,9 @@ struct Pending {
     slots: Box<[Slot]>,
     open: AtomicUsize,
     finished: Notify,
-    /// The room these records take in the component's queue, given back with the last of them.
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    /// The room these records take in the component's queue, given back when the last of them is settled; also when
+    /// nobody waits for it any more, because it takes memory until then.
+    room: Mutex<Option<Room>>,
 }
 
 #[derive(Default)]
@@ -51,6 +56,7 @@ pub(super) enum Fate {
 impl Pending {
     fn finish(&self, slot: usize, result: Result<Written>) {
         if self.slots[slot].result.set(result).is_ok() && self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.room.lock().take();
             self.finished.notify_one();
         }
     }
@@ -69,12 +75,12 @@ impl Pending {
 pub(super) struct Waiting(Arc<Pending>);
 
 impl Waiting {
-    pub(super) fn new(records: usize, room: (OwnedSemaphorePermit, OwnedSemaphorePermit)) -> Self {
+    pub(super) fn new(records: usize, room: Room) -> Self {
         Self(Arc::new(Pending {
             slots: std::iter::repeat_with(Slot::default).take(records).collect(),
             open: AtomicUsize::new(records),
             finished: Notify::new(),
-            _room: room,
+            room: Mutex::new(Some(room)),
         }))
     }
 

@@ -350,7 +350,9 @@ impl KafkaSettings {
             .set("fetch.wait.max.ms", "100")
             // Per partition, because each has a queue of its own: librdkafka's default would be 64 MB each.
             .set("queued.max.messages.kbytes", "4096")
-            .set("queued.min.messages", "20000");
+            .set("queued.min.messages", "20000")
+            // How long a full queue is left alone. The default of a second would starve a quick handler.
+            .set("fetch.queue.backoff.ms", "5");
         if let Some(bytes) = raw.consumer_fetch_default {
             config.set("max.partition.fetch.bytes", bytes.clamp(1, 1_000_000_000).to_string());
         }
