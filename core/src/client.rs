@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tracing::Instrument;
 
 use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Subscription};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome};
 use crate::runtime;
+use crate::telemetry;
 use crate::transport::{ComponentInfo, Embedded, Transport, TransportKind};
 
 /// How long a call waits when nobody says otherwise.
@@ -289,7 +291,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 /// Enough to make pulling cheap, little enough to report back soon.
 const HANDLER_BATCH: usize = 64;
 
@@ -305,7 +307,8 @@ where
             continue;
         }
         // A task of its own turns a panic into an error.
-        let outcome = tokio::spawn(handler(event)).await.unwrap_or(Outcome::RETRY);
+        let span = telemetry::handling(&event);
+        let outcome = tokio::spawn(handler(event).instrument(span)).await.unwrap_or(Outcome::RETRY);
         subscription.settle(&[(token, outcome)]);
     }
 }

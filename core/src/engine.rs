@@ -138,10 +138,8 @@ impl Engine {
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let mut message = format!("no component has this name; components: {known}");
             if let Some(fault) = self.faults.first() {
-                message.push_str(&format!(
-                    "; {} fault(s) in the resources, the first: {fault}",
-                    self.faults.len()
-                ));
+                let count = self.faults.len();
+                message = format!("{message}; {count} fault(s) in the resources, the first: {fault}");
             }
             Error::new(ErrorCode::ComponentNotFound, message).component(name)
         })

@@ -111,10 +111,14 @@ static REGISTRY: RwLock<BTreeMap<&'static str, ComponentType>> = RwLock::new(BTr
 /// Adds a component type to this process, or replaces the one of the same name. Clients that are already open keep
 /// what they have opened.
 pub fn register(component_type: ComponentType) {
-    let mut registry = write_with_built_in();
-    for name in component_type.aliases.iter().chain([&component_type.name]) {
-        registry.insert(name, component_type.clone());
+    insert(&mut write_with_built_in(), component_type);
+}
+
+fn insert(registry: &mut BTreeMap<&'static str, ComponentType>, component_type: ComponentType) {
+    for alias in component_type.aliases {
+        registry.insert(alias, component_type.clone());
     }
+    registry.insert(component_type.name, component_type);
 }
 
 /// The type and version of a component.
@@ -149,9 +153,7 @@ fn write_with_built_in() -> parking_lot::RwLockWriteGuard<'static, BTreeMap<&'st
     let mut registry = REGISTRY.write();
     if registry.is_empty() {
         for component_type in crate::components::built_in() {
-            for name in component_type.aliases.iter().chain([&component_type.name]) {
-                registry.insert(name, component_type.clone());
-            }
+            insert(&mut registry, component_type);
         }
     }
     registry

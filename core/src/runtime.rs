@@ -61,8 +61,8 @@ pub(crate) fn block_on<F: Future>(
     mut interrupted: impl FnMut() -> bool,
 ) -> Option<F::Output> {
     let _context = handle.enter();
-    let _driving = driver.and_then(Driving::begin);
-    let driver = _driving.as_ref().map(|driving| driving.0);
+    let driving = driver.and_then(Driving::begin);
+    let driver = driving.as_ref().map(|driving| driving.0);
     let signal = Arc::new(Signal { woken: AtomicBool::new(false), thread: std::thread::current() });
     let waker = Waker::from(signal.clone());
     let mut context = Context::from_waker(&waker);

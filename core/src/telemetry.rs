@@ -1,6 +1,36 @@
-//! W3C trace context: out of events, into records.
+//! `tracing` spans, and W3C trace context: out of events, into records.
+//!
+//! Nothing here carries data: spans name the binding, the operation and the trace, never a body or other metadata.
 
+use tracing::Span;
+use tracing::field::{Empty, display};
+
+use crate::event::Event;
 use crate::metadata::Metadata;
+
+/// The span of one invocation; `traceparent` is filled in where the request carries one.
+pub(crate) fn invocation(binding: &str, operation: &str, metadata: Option<&Metadata>) -> Span {
+    let span = tracing::info_span!(target: "bindwright", "invoke", binding, operation, traceparent = Empty);
+    record_trace(&span, metadata);
+    span
+}
+
+/// The span in which a handler runs.
+pub(crate) fn handling(event: &Event) -> Span {
+    let span = tracing::info_span!(target: "bindwright", "event", binding = event.binding(),
+        attempt = event.attempt(), traceparent = Empty);
+    record_trace(&span, Some(event.metadata()));
+    span
+}
+
+fn record_trace(span: &Span, metadata: Option<&Metadata>) {
+    // Looked up only when somebody listens: most programs have no subscriber.
+    if !span.is_disabled()
+        && let Some(traceparent) = metadata.and_then(|metadata| metadata.get(TRACEPARENT))
+    {
+        span.record("traceparent", display(traceparent));
+    }
+}
 
 /// The metadata name that carries the trace, as in the W3C recommendation.
 pub(crate) const TRACEPARENT: &str = "traceparent";

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::lane::LaneState;
 use super::{Backoff, Intake, Settler};
 use crate::binding::{InputBinding, Reading};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, LaneFace, NewEvent, Outcome, SettleToken};
 
 /// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
@@ -218,6 +219,8 @@ pub struct Subscription(Arc<Attached>);
 struct Attached {
     state: Arc<SubscriptionState>,
     reading: tokio::sync::Mutex<Option<Box<dyn Reading>>>,
+    /// Keeps the time for whoever polls: a package's futures need not be polled inside a runtime.
+    runtime: Handle,
 }
 
 impl Subscription {
@@ -233,8 +236,9 @@ impl Subscription {
             signal: Notify::new(),
             ended: AtomicBool::new(false),
         });
+        let runtime = crate::runtime::handle()?;
         let reading = input.start(Intake::new(state.clone())).await?;
-        Ok(Self(Arc::new(Attached { state, reading: tokio::sync::Mutex::new(Some(reading)) })))
+        Ok(Self(Arc::new(Attached { state, reading: tokio::sync::Mutex::new(Some(reading)), runtime })))
     }
 
     /// The component's name.
@@ -245,7 +249,7 @@ impl Subscription {
     /// Waits for events: up to `max` of them as soon as there is one, none when `wait` is over, `None` when the
     /// subscription has ended.
     ///
-    /// Cancel safe: events are taken only when they are returned.
+    /// Any executor can poll it. Cancel safe: events are taken only when they are returned.
     pub async fn next_batch(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Event>> {
         let deadline = wait.map(|wait| Instant::now() + wait);
         let state = &self.0.state;
@@ -262,7 +266,11 @@ impl Subscription {
             match [deadline, next].into_iter().flatten().min() {
                 None => signal.await,
                 Some(until) => {
-                    let waited = tokio::time::timeout_at(until.into(), signal).await;
+                    let waiting = {
+                        let _entered = self.0.runtime.enter();
+                        tokio::time::timeout_at(until.into(), signal)
+                    };
+                    let waited = waiting.await;
                     if waited.is_err() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                         return Some(Vec::new());
                     }
@@ -304,14 +312,33 @@ impl Subscription {
     /// Hands out nothing more, waits until `deadline` for what is with handlers, records what was settled and
     /// leaves. What is not settled by then will be delivered again.
     ///
+    /// Any executor can poll it, and once polled it goes on by itself when it is dropped. A second call waits for
+    /// the first.
+    ///
     /// # Errors
     /// When something settled could not be recorded.
     pub async fn stop(&self, deadline: Instant) -> Result<()> {
         self.0.state.end();
-        match self.0.reading.lock().await.take() {
-            Some(mut reading) => reading.stop(deadline).await,
-            None => Ok(()),
-        }
+        let attached = self.0.clone();
+        let stopping = self.0.runtime.spawn(async move {
+            // Held while it stops, so that nobody believes it stopped before it has.
+            let mut reading = attached.reading.lock().await;
+            let stopped = match reading.as_mut() {
+                Some(reading) => reading.stop(deadline).await,
+                None => Ok(()),
+            };
+            *reading = None;
+            stopped
+        });
+        stopping.await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("stopping an input panicked: {error}")))
+        })
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Subscription").field("binding", &self.binding()).finish_non_exhaustive()
     }
 }
 

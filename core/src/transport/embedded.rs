@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use super::{ComponentInfo, Transport};
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Subscription};
 use crate::engine::{Engine, EngineLease};
 use crate::error::{Error, ErrorCode, Result};
+use crate::telemetry;
 
 /// A client's share of the engine.
 pub(crate) struct Embedded(EngineLease);
@@ -77,7 +79,9 @@ impl OutputBinding for Guarded {
 
     async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {
         self.check(&call.operation).map_err(|error| self.named(call, error))?;
-        self.binding.invoke(call, request).await.map_err(|error| self.named(call, error))
+        let span = telemetry::invocation(&self.name, &call.operation, Some(&request.metadata));
+        let result = self.binding.invoke(call, request).instrument(span).await;
+        result.map_err(|error| self.named(call, error))
     }
 
     async fn invoke_many(&self, call: &Call, requests: Vec<Request>) -> Vec<Result<Reply>> {
@@ -85,7 +89,8 @@ impl OutputBinding for Guarded {
             let error = self.named(call, error);
             return requests.iter().map(|_| Err(error.clone())).collect();
         }
-        let mut results = self.binding.invoke_many(call, requests).await;
+        let span = telemetry::invocation(&self.name, &call.operation, None);
+        let mut results = self.binding.invoke_many(call, requests).instrument(span).await;
         for result in &mut results {
             if let Err(error) = result {
                 *error = self.named(call, error.clone());

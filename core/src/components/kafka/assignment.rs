@@ -66,8 +66,8 @@ fn committed_offsets(
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let known = metadata.topics().iter().filter(|found| found.name() == topic);
     let mut partitions: BTreeSet<i32> =
-        known.flat_map(|found| found.partitions()).map(|partition| partition.id()).collect();
-    partitions.extend(assigned.elements_for_topic(topic).iter().map(|element| element.partition()));
+        known.flat_map(rdkafka::metadata::MetadataTopic::partitions).map(rdkafka::metadata::MetadataPartition::id).collect();
+    partitions.extend(assigned.elements_for_topic(topic).iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition));
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, partition);

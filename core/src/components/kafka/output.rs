@@ -16,6 +16,7 @@ use super::sender::Sender;
 use super::settings::KafkaSettings;
 use super::{failure, partitioner};
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
+use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::Component;
 use crate::metadata::Metadata;
@@ -189,7 +190,11 @@ impl KafkaOutput {
         // Dapr picks one of the two by chance when both are given; here partitionKey wins.
         let key = metadata.value("partitionKey").or_else(|| metadata.value("__key"));
         let key = key.map(|key| Bytes::copy_from_slice(&key.bytes()));
-        let value = request.body.as_bytes().cloned();
+        let headers = self.headers(metadata)?;
+        let value = match request.body {
+            Body::Bytes(bytes) => Some(bytes),
+            Body::None => None,
+        };
         let size = value.as_ref().map_or(0, Bytes::len) + key.as_ref().map_or(0, Bytes::len);
         if size as u64 > self.settings.max_message_bytes {
             return Err(Error::new(
@@ -197,7 +202,7 @@ impl KafkaOutput {
                 format!("{size} bytes are more than maxMessageBytes, {}", self.settings.max_message_bytes),
             ));
         }
-        Ok(Prepared { number, key, value, headers: self.headers(metadata)?, size })
+        Ok(Prepared { number, key, value, headers, size })
     }
 
     /// Every entry of the metadata becomes a header, as in Dapr, unless `excludeHeaderMetaRegex` matches its name.
@@ -218,7 +223,6 @@ impl KafkaOutput {
     }
 
     fn choose<'a>(
-        &self,
         prepared: &Prepared,
         partitions: &'a [Arc<Partition>],
         keyless: impl FnOnce() -> usize,
@@ -247,7 +251,7 @@ impl KafkaOutput {
                 if let Some(offset) = offset {
                     metadata.add("offset", offset);
                 }
-                Ok(Reply { body: crate::Body::None, metadata })
+                Ok(Reply { body: Body::None, metadata })
             }
             Fate::Settled(Err(error)) => Err(error),
             Fate::NotSent if !self.sender.health.is_reachable() => {
@@ -279,7 +283,7 @@ impl KafkaOutput {
         let prepared = self.prepare(request)?;
         let room = self.room(1, prepared.size, call.deadline).await?;
         let partitions = self.partitions(call.deadline).await?;
-        let partition = self.choose(&prepared, &partitions, || self.draw(partitions.len()))?;
+        let partition = Self::choose(&prepared, &partitions, || self.draw(partitions.len()))?;
         let waiting = Waiting::new(1, room);
         self.sender.send(partition, [prepared.into_record(Receipt::new(&waiting, 0))]);
         let mut fates = waiting.fates(call.deadline).await;
@@ -302,7 +306,7 @@ impl KafkaOutput {
             }
             let receipt = Receipt::new(&waiting, slot);
             let chosen = prepared.and_then(|prepared| {
-                let index = self.choose(&prepared, &partitions, || keyless)?.number;
+                let index = Self::choose(&prepared, &partitions, || keyless)?.number;
                 Ok((usize::try_from(index).unwrap_or_default(), prepared))
             });
             match chosen {

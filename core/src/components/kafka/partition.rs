@@ -91,12 +91,12 @@ impl Partition {
                 queue.connection = choose();
             }
             let Some(connection) = queue.connection.clone() else { break };
-            handed_over += self.hand_over(&mut queue, topic, connection);
+            handed_over += self.hand_over(&mut queue, topic, &connection);
         }
         handed_over
     }
 
-    fn hand_over(self: &Arc<Self>, queue: &mut Queue, topic: &str, connection: Arc<Connection>) -> usize {
+    fn hand_over(self: &Arc<Self>, queue: &mut Queue, topic: &str, connection: &Arc<Connection>) -> usize {
         let batch = Arc::new(Batch {
             partition: self.clone(),
             connection: connection.clone(),

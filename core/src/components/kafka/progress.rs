@@ -81,7 +81,9 @@ impl Settler for Progress {
     fn settled(&self, positions: &[i64]) {
         let waiting = {
             let mut prefix = self.prefix.lock();
-            positions.iter().for_each(|position| prefix.settled(*position));
+            for position in positions {
+                prefix.settled(*position);
+            }
             prefix.to_commit().map_or(0, |(_, events)| events)
         };
         if waiting >= self.commit_at || self.eager.load(Ordering::Acquire) {

@@ -73,6 +73,8 @@ enum Ended {
 }
 
 type PartitionKey = (String, i32);
+/// What a commit covers: so many events of each partition.
+type Covered = Vec<(Arc<Progress>, usize)>;
 
 pub(super) struct Reader {
     consumer: Arc<KafkaConsumer>,
@@ -81,7 +83,7 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     assigned: BTreeMap<PartitionKey, Assigned>,
     /// The commit that is on its way: what it covers, and since when.
-    commit_out: Option<(Vec<(Arc<Progress>, usize)>, Instant)>,
+    commit_out: Option<(Covered, Instant)>,
     last_commit: Instant,
     subscribe_again: Option<Instant>,
 }
@@ -352,7 +354,7 @@ impl Reader {
     fn uncommitted(
         &self,
         which: &impl Fn(&PartitionKey) -> bool,
-    ) -> (TopicPartitionList, Vec<(Arc<Progress>, usize)>) {
+    ) -> (TopicPartitionList, Covered) {
         let mut list = TopicPartitionList::new();
         let mut covered = Vec::new();
         for ((topic, number), assigned) in self.assigned.iter().filter(|(key, _)| which(key)) {
@@ -369,7 +371,7 @@ impl Reader {
     fn commit_and_wait(
         &mut self,
         list: &TopicPartitionList,
-        covered: Vec<(Arc<Progress>, usize)>,
+        covered: Covered,
         deadline: Instant,
     ) -> Result<bool> {
         while self.commit_out.is_some() && Instant::now() < deadline {
@@ -386,7 +388,7 @@ impl Reader {
         Ok(self.commit_out.is_none())
     }
 
-    fn begin_commit(&mut self, list: &TopicPartitionList, covered: Vec<(Arc<Progress>, usize)>) -> bool {
+    fn begin_commit(&mut self, list: &TopicPartitionList, covered: Covered) -> bool {
         self.last_commit = Instant::now();
         match ffi::commit(&self.consumer, list) {
             Ok(()) => {

@@ -285,7 +285,7 @@ impl KafkaSettings {
             .filter_map(|timeout| positive(timeout.as_ref()))
             .max();
         if let Some(timeout) = slowest {
-            config.set("socket.timeout.ms", millis(timeout.clamp(Duration::from_secs(1), Duration::from_secs(300))));
+            config.set("socket.timeout.ms", millis(timeout.clamp(Duration::from_secs(1), Duration::from_mins(5))));
         }
         if positive(raw.client_connection_keep_alive_interval.as_ref()).is_some() {
             config.set("socket.keepalive.enable", "true");
@@ -362,7 +362,7 @@ impl KafkaSettings {
 
 /// How long librdkafka may keep trying with a record that was handed to it. Callers have given up long before; this
 /// only ends the doubt.
-const HANDED_OVER_LIMIT: Duration = Duration::from_secs(120);
+const HANDED_OVER_LIMIT: Duration = Duration::from_mins(2);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
 fn invalid(component: &Component, setting: &str, message: String) -> Error {
