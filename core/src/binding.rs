@@ -54,7 +54,9 @@ pub struct Call {
 /// Sends data to an outside system.
 ///
 /// Shared between threads. Cancel safe: dropping the future of [`invoke`](Self::invoke) recalls what was not yet
-/// handed to the backend; what was handed over may still take effect.
+/// handed to the backend; what was handed over may still take effect. Futures may be polled on a thread that must not
+/// be held up, such as an event loop's: work that takes long belongs on a task or thread of the binding's own, and no
+/// lock is held while a waker is called.
 #[async_trait]
 pub trait OutputBinding: Send + Sync + 'static {
     /// The operations this instance knows, in the order shown to users.

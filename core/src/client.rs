@@ -62,6 +62,7 @@ struct Shared {
     timeout: Duration,
     subscriptions: Mutex<Vec<Subscription>>,
     closed: AtomicBool,
+    closing: tokio::sync::OnceCell<Result<()>>,
 }
 
 impl Client {
@@ -89,6 +90,7 @@ impl Client {
             timeout: options.timeout.unwrap_or(DEFAULT_TIMEOUT),
             subscriptions: Mutex::default(),
             closed: AtomicBool::new(false),
+            closing: tokio::sync::OnceCell::new(),
         })))
     }
 
@@ -222,28 +224,33 @@ impl Client {
     }
 
     /// Takes in no more events, waits up to `drain` for handlers, records what was settled and leaves the brokers'
-    /// groups. Calls that are under way finish on their own. Closing twice is fine.
+    /// groups. Calls that are under way finish on their own. Closing again waits for the first time to end.
     ///
     /// # Errors
     /// When something settled could not be recorded: it will be delivered again.
     pub async fn close(&self, drain: Duration) -> Result<()> {
-        if self.0.closed.swap(true, Ordering::AcqRel) || self.0.process != std::process::id() {
+        if self.0.process != std::process::id() {
             return Ok(());
         }
-        let deadline = Instant::now() + drain;
+        self.0.closed.store(true, Ordering::Release);
+        // A second caller waits for the first; should the first stop waiting, its inputs are stopped all the same.
+        self.0.closing.get_or_init(|| self.stop_all(Instant::now() + drain)).await.clone()
+    }
+
+    async fn stop_all(&self, deadline: Instant) -> Result<()> {
+        self.0.transport.release();
         let subscriptions = std::mem::take(&mut *self.0.subscriptions.lock());
-        let mut stops = tokio::task::JoinSet::new();
-        for subscription in subscriptions {
-            stops.spawn_on(async move { subscription.stop(deadline).await }, &self.0.runtime);
-        }
+        let stop = |subscription: Subscription| {
+            self.0.runtime.spawn(async move { subscription.stop(deadline).await })
+        };
+        let stops: Vec<_> = subscriptions.into_iter().map(stop).collect();
         let mut result = Ok(());
-        while let Some(stopped) = stops.join_next().await {
-            let stopped = stopped.unwrap_or_else(|error| {
+        for stop in stops {
+            let stopped = stop.await.unwrap_or_else(|error| {
                 Err(Error::new(ErrorCode::Internal, format!("closing an input panicked: {error}")))
             });
             result = result.and(stopped);
         }
-        self.0.transport.release();
         result
     }
 
@@ -301,11 +308,10 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     for event in batch {
-        let token = event.token();
-        if !event.is_current() {
-            subscription.release(&[token]);
+        if !subscription.begin(&event) {
             continue;
         }
+        let token = event.token();
         // A task of its own turns a panic into an error.
         let span = telemetry::handling(&event);
         let outcome = tokio::spawn(handler(event).instrument(span)).await.unwrap_or(Outcome::RETRY);

@@ -151,6 +151,23 @@ impl SubscriptionState {
         (batch, next)
     }
 
+    /// Whether there is something to take, or nothing will ever be; else when a resting lane will be ready.
+    fn look(&self) -> Result<(), Option<Instant>> {
+        let mut lanes = self.lanes.lock();
+        let next = lanes.wake_resting(Instant::now(), self.hand_out);
+        if lanes.ready.is_empty() && !self.has_ended() {
+            return Err(next);
+        }
+        drop(lanes);
+        // Whoever looked may never take: the signal stays for the others.
+        self.signal.notify_one();
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
         let mut counted = 0;
         let mut woken = false;
@@ -249,20 +266,50 @@ impl Subscription {
     /// Waits for events: up to `max` of them as soon as there is one, none when `wait` is over, `None` when the
     /// subscription has ended.
     ///
-    /// Any executor can poll it. Cancel safe: events are taken only when they are returned.
+    /// Any executor can poll it. Cancel safe: events are taken only when they are returned. For a caller who can
+    /// lose what was returned, there are [`ready`](Self::ready) and [`take_batch`](Self::take_batch).
     pub async fn next_batch(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Event>> {
+        let taken = self.attempt(wait, |state| {
+            if state.has_ended() {
+                return Ok(None);
+            }
+            let (batch, next) = state.take(max.max(1));
+            if batch.is_empty() { Err(next) } else { Ok(Some(batch)) }
+        });
+        taken.await.unwrap_or_else(|| Some(Vec::new()))
+    }
+
+    /// Waits until a batch can be taken or the subscription has ended; `false` when `wait` is over first.
+    ///
+    /// Packages wait with this and then call [`take_batch`](Self::take_batch) on the language's own side: a result
+    /// on its way from Rust to a language can get lost, for example with a cancelled future, and then it must not
+    /// hold events. Any executor can poll it. Cancel safe.
+    pub async fn ready(&self, wait: Option<Duration>) -> bool {
+        self.attempt(wait, SubscriptionState::look).await.is_some()
+    }
+
+    /// Takes up to `max` events without waiting: none when there are none or somebody else was quicker, `None` when
+    /// the subscription has ended.
+    pub fn take_batch(&self, max: usize) -> Option<Vec<Event>> {
+        let state = &self.0.state;
+        (!state.has_ended()).then(|| state.take(max.max(1)).0)
+    }
+
+    /// Attempts again whenever something changed, and when the attempt said it should; `None` when `wait` is over.
+    async fn attempt<T>(
+        &self,
+        wait: Option<Duration>,
+        mut attempt: impl FnMut(&SubscriptionState) -> Result<T, Option<Instant>>,
+    ) -> Option<T> {
         let deadline = wait.map(|wait| Instant::now() + wait);
         let state = &self.0.state;
         loop {
             let mut signal = std::pin::pin!(state.signal.notified());
             signal.as_mut().enable();
-            if state.ended.load(Ordering::Acquire) {
-                return None;
-            }
-            let (batch, next) = state.take(max.max(1));
-            if !batch.is_empty() {
-                return Some(batch);
-            }
+            let next = match attempt(state) {
+                Ok(done) => return Some(done),
+                Err(next) => next,
+            };
             match [deadline, next].into_iter().flatten().min() {
                 None => signal.await,
                 Some(until) => {
@@ -272,7 +319,7 @@ impl Subscription {
                     };
                     let waited = waiting.await;
                     if waited.is_err() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                        return Some(Vec::new());
+                        return None;
                     }
                 }
             }
@@ -286,6 +333,17 @@ impl Subscription {
                 return Some(event);
             }
         }
+    }
+
+    /// To be asked right before a handler is called: whether this delivery still counts. One that does not, because an
+    /// earlier event of its lane was sent back or the partition is being handed over, is given back here, so that a
+    /// hand-over does not wait for it.
+    pub fn begin(&self, event: &Event) -> bool {
+        let current = event.is_current();
+        if !current {
+            self.release(&[event.token()]);
+        }
+        current
     }
 
     /// Settles deliveries; returns how many of the tokens still counted.

@@ -209,3 +209,28 @@ fn a_stopped_subscription_wakes_whoever_waits() {
     wait(bench.subscription.stop(Instant::now())).expect("stopped");
     assert!(waiter.join().expect("no panic").is_none());
 }
+
+#[test]
+fn whoever_only_looked_holds_nothing() {
+    let bench = Bench::new(HandOut::LaneAtATime);
+    let _lane = bench.lane(QUICK, 2);
+    let soon = Some(Duration::from_millis(1));
+    assert!(wait(bench.subscription.ready(soon)) && wait(bench.subscription.ready(soon)));
+    assert_eq!(bench.subscription.take_batch(10).map(|batch| batch.len()), Some(2));
+    assert!(!wait(bench.subscription.ready(soon)));
+    assert_eq!(bench.subscription.take_batch(10).map(|batch| batch.len()), Some(0));
+}
+
+#[test]
+fn any_executor_can_wait_for_events() {
+    let bench = Bench::new(HandOut::LaneAtATime);
+    let waiting = bench.subscription.next_batch(1, Some(Duration::from_millis(1)));
+    // This one knows nothing of a runtime.
+    let mut waiting = std::pin::pin!(waiting);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while waiting.as_mut().poll(&mut context).is_pending() {
+        assert!(Instant::now() < deadline, "the time-out never came");
+        std::thread::yield_now();
+    }
+}

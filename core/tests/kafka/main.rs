@@ -1,6 +1,24 @@
 //! Kafka components against real brokers.
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
+// Numbers of partitions, offsets and records are small here, and names of a kind look alike.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::similar_names
+)]
 
+mod counting;
+mod crashes;
+mod deadlines;
+mod documents;
+mod faults;
 mod fixture;
+mod groups;
+mod hostile;
+mod independent;
+mod receiving;
 mod sending;
 mod server;
+mod spec;
+mod starting;

@@ -3,16 +3,19 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::MappedMutexGuard;
 
 /// A cluster of this test's own, which it may kill and restart.
 pub struct Cluster {
     process: Child,
-    control: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    control: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
     bootstrap: String,
+    /// How to undo what was done to brokers.
+    harm: Mutex<Vec<String>>,
 }
 
 /// What the machine lacks. A test that gets this is skipped on a laptop and fails in CI.
@@ -39,21 +42,64 @@ impl Cluster {
             assert!(ready["missing"] == true, "Kafka does not start: {line}");
             return Err(Missing(ready["error"].to_string()));
         };
-        Ok(Self { process, bootstrap: bootstrap.to_owned(), control: Mutex::new((stdin, stdout)) })
+        Ok(Self {
+            process,
+            bootstrap: bootstrap.to_owned(),
+            control: Arc::new(Mutex::new((stdin, stdout))),
+            harm: Mutex::default(),
+        })
     }
 
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    /// Sends one command, such as `kill 1`, and waits until it is done.
-    pub fn command(&self, command: &str) {
-        let mut control = self.control.lock();
-        writeln!(control.0, "{command}").expect("the script listens");
-        let mut line = String::new();
-        control.1.read_line(&mut line).expect("the script answers");
-        let answer: serde_json::Value = serde_json::from_str(&line).expect("the script speaks JSON");
-        assert!(answer["ok"] == true, "{command}: {line}");
+    /// SIGKILL.
+    pub async fn kill(&self, broker: usize) {
+        self.harm.lock().push(format!("start {broker}"));
+        self.command(format!("kill {broker}")).await;
+    }
+
+    /// Starts a killed broker again; returns when it serves.
+    pub async fn start_again(&self, broker: usize) {
+        self.undo(format!("start {broker}")).await;
+    }
+
+    /// SIGSTOP: connections stay open and nobody answers.
+    pub async fn pause(&self, broker: usize) {
+        self.harm.lock().push(format!("resume {broker}"));
+        self.command(format!("pause {broker}")).await;
+    }
+
+    /// SIGCONT.
+    pub async fn resume(&self, broker: usize) {
+        self.undo(format!("resume {broker}")).await;
+    }
+
+    async fn undo(&self, command: String) {
+        self.harm.lock().retain(|harm| *harm != command);
+        self.command(command).await;
+    }
+
+    /// Undoes what a test before this one did and, as it failed, left behind.
+    async fn heal(&self) {
+        let harm = std::mem::take(&mut *self.harm.lock());
+        for command in harm {
+            self.command(command).await;
+        }
+    }
+
+    async fn command(&self, command: String) {
+        let control = self.control.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut control = control.lock();
+            writeln!(control.0, "{command}").expect("the script listens");
+            let mut line = String::new();
+            control.1.read_line(&mut line).expect("the script answers");
+            let answer: serde_json::Value = serde_json::from_str(&line).expect("the script speaks JSON");
+            assert!(answer["ok"] == true, "{command}: {line}");
+        });
+        answer.await.expect("obeyed");
     }
 }
 
@@ -72,7 +118,27 @@ pub fn shared() -> Option<&'static str> {
     if let Some(given) = given {
         return Some(given);
     }
-    SHARED.get_or_init(|| own(&[])).as_ref().map(Cluster::bootstrap)
+    let shared = SHARED.get_or_init(|| own(&["--fast-start"]));
+    if shared.is_none() {
+        skipped();
+    }
+    shared.as_ref().map(Cluster::bootstrap)
+}
+
+/// A cluster of one broker that a test may harm; whole when a test gets it, and one test has it at a time. Topics are
+/// not made on first use there.
+pub async fn fragile() -> Option<MappedMutexGuard<'static, Cluster>> {
+    static FRAGILE: tokio::sync::Mutex<OnceLock<Option<Cluster>>> =
+        tokio::sync::Mutex::const_new(OnceLock::new());
+    let fragile = FRAGILE.lock().await;
+    fragile.get_or_init(|| own(&["--fast-start", "--property", "auto.create.topics.enable=false"]));
+    let cluster = tokio::sync::MutexGuard::try_map(fragile, |cluster| cluster.get_mut()?.as_mut());
+    let Ok(cluster) = cluster else {
+        skipped();
+        return None;
+    };
+    cluster.heal().await;
+    Some(cluster)
 }
 
 /// A cluster of the test's own; `None` is a visible skip, and never happens in CI.
@@ -81,10 +147,20 @@ pub fn own(arguments: &[&str]) -> Option<Cluster> {
         Ok(cluster) => Some(cluster),
         Err(Missing(what)) => {
             assert!(std::env::var_os("CI").is_none(), "CI needs every server: {what}");
-            println!("SKIPPED: no Kafka: {what}");
+            say(&format!("no Kafka: {what}"));
             None
         }
     }
+}
+
+fn skipped() {
+    say(&format!("SKIPPED: {}: no Kafka", std::thread::current().name().unwrap_or("a test")));
+}
+
+/// Prints past the test harness, which keeps the output of tests that pass to itself.
+pub fn say(line: &str) {
+    // One write, so that lines of tests that run at once do not mix.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// A name that no other test and no other run uses.

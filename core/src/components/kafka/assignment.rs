@@ -22,11 +22,17 @@ pub(super) type Positions = BTreeMap<(String, i32), i64>;
 
 /// Resolves the start of every assigned partition; the list holds those that must be committed first. Blocks for some
 /// round trips.
+///
+/// At a group's first start only the owner of a topic's first partition decides where all of them start: none means
+/// that it has not done so yet. Two members that both decided could overwrite each other's positions, and a later
+/// `newest` in place of an earlier one would skip what came in between. `alone` decides without that owner, which may
+/// be a foreign client.
 pub(super) fn start_positions(
     consumer: &KafkaConsumer,
     assigned: &TopicPartitionList,
     initial: InitialOffset,
-) -> Result<(Positions, TopicPartitionList), KafkaError> {
+    alone: bool,
+) -> Result<Option<(Positions, TopicPartitionList)>, KafkaError> {
     let mut positions = Positions::new();
     let mut first = TopicPartitionList::new();
     let topics: BTreeSet<String> =
@@ -36,6 +42,11 @@ pub(super) fn start_positions(
         // Start positions are committed for the whole topic at once, so one committed partition means that the
         // group has started before, and a partition without an offset is one that came later.
         let started_before = committed.values().any(Option::is_some);
+        let decides =
+            committed.keys().next().is_some_and(|first| assigned.find_partition(&topic, *first).is_some());
+        if !started_before && !decides && !alone {
+            return Ok(None);
+        }
         for (partition, offset) in &committed {
             let is_mine = assigned.find_partition(&topic, *partition).is_some();
             let start = match offset {
@@ -54,7 +65,7 @@ pub(super) fn start_positions(
             }
         }
     }
-    Ok((positions, first))
+    Ok(Some((positions, first)))
 }
 
 /// The group's committed offsets of all partitions of a topic.
@@ -65,9 +76,16 @@ fn committed_offsets(
 ) -> Result<BTreeMap<i32, Option<i64>>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let known = metadata.topics().iter().filter(|found| found.name() == topic);
-    let mut partitions: BTreeSet<i32> =
-        known.flat_map(rdkafka::metadata::MetadataTopic::partitions).map(rdkafka::metadata::MetadataPartition::id).collect();
-    partitions.extend(assigned.elements_for_topic(topic).iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition));
+    let mut partitions: BTreeSet<i32> = known
+        .flat_map(rdkafka::metadata::MetadataTopic::partitions)
+        .map(rdkafka::metadata::MetadataPartition::id)
+        .collect();
+    partitions.extend(
+        assigned
+            .elements_for_topic(topic)
+            .iter()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition),
+    );
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, partition);

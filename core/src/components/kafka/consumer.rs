@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -15,9 +16,12 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::progress::Alarm;
 use super::{connection, failure};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 pub(super) type KafkaConsumer = BaseConsumer<Context>;
+
+/// How long a question to the cluster may hold up the reader's thread while it reads.
+pub(super) const QUESTION_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the group asks for.
 pub(super) enum Rebalance {
@@ -40,15 +44,32 @@ pub(super) struct Context {
 
 /// What users see of the connection.
 #[derive(Default)]
-pub(super) struct Status(Mutex<Option<Error>>);
+pub(super) struct Status(Mutex<Trouble>);
+
+#[derive(Default)]
+struct Trouble {
+    last: Option<Error>,
+    /// Topics that do not exist: true however well the connection works.
+    missing: Option<Error>,
+}
 
 impl Status {
     pub(super) fn last_error(&self) -> Option<Error> {
-        self.0.lock().clone()
+        let trouble = self.0.lock();
+        trouble.last.as_ref().or(trouble.missing.as_ref()).cloned()
+    }
+
+    /// Whether the cluster could not be reached when it was last heard of.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.0.lock().last.as_ref().is_some_and(|error| error.code() == ErrorCode::Unavailable)
     }
 
     pub(super) fn set(&self, error: Option<Error>) {
-        *self.0.lock() = error;
+        self.0.lock().last = error;
+    }
+
+    pub(super) fn set_missing(&self, error: Option<Error>) {
+        self.0.lock().missing = error;
     }
 }
 
@@ -81,7 +102,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let mut last = self.status.0.lock();
+        let last = &mut self.status.0.lock().last;
         // "All brokers are down" says less than the cause that came before it.
         if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
             *last = Some(failure::from_code(code, "the consumer has no connection").backend(reason));
@@ -112,7 +133,10 @@ impl ConsumerContext for Context {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         // A commit can succeed as a whole and fail for single partitions.
-        let each = offsets.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error);
+        let each = offsets
+            .elements()
+            .iter()
+            .try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error);
         let result =
             result.and(each).map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
         self.seen.fetch_add(1, Ordering::AcqRel);

@@ -16,6 +16,8 @@ pub(crate) mod dev_broker;
 mod failure;
 mod ffi;
 mod input;
+mod options;
+mod missing;
 mod output;
 mod partition;
 mod partitioner;
@@ -25,6 +27,7 @@ mod reader;
 mod record;
 mod sender;
 mod settings;
+mod topology;
 
 use crate::registry::ComponentType;
 

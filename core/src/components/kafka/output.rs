@@ -2,11 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::Semaphore;
 
@@ -14,7 +13,8 @@ use super::partition::Partition;
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
-use super::{failure, partitioner};
+use super::topology::{self, Topology};
+use super::partitioner;
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
@@ -26,10 +26,6 @@ use crate::runtime;
 const CHUNK: usize = 8192;
 /// Records without a key that go to one partition before another one is drawn.
 const KEYLESS_RUN: usize = 512;
-/// How long a topic may be unknown before it counts as missing: a broker that makes topics on first use first says
-/// that there is none.
-const TOPIC_PATIENCE: Duration = Duration::from_secs(1);
-
 /// The sending side of a Kafka component.
 pub(super) struct KafkaOutput {
     settings: Arc<KafkaSettings>,
@@ -37,7 +33,7 @@ pub(super) struct KafkaOutput {
     topic: Arc<str>,
     records_room: Arc<Semaphore>,
     bytes_room: Arc<Semaphore>,
-    discovery: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    topology: Topology,
     watch: tokio::task::JoinHandle<()>,
     random: AtomicU32,
     closed: AtomicBool,
@@ -52,12 +48,12 @@ impl KafkaOutput {
                 .place(component.place.clone()));
         };
         let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
-        let watch = runtime::handle()?.spawn(watch(Arc::downgrade(&sender), settings.metadata_refresh));
+        let watch = runtime::handle()?.spawn(topology::watch(Arc::downgrade(&sender), settings.metadata_refresh));
         Ok(Arc::new(Self {
             topic: topic.into(),
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
-            discovery: tokio::sync::Mutex::default(),
+            topology: Topology::new(sender.clone()),
             random: AtomicU32::new(partitioner::seed()),
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
@@ -97,75 +93,6 @@ impl KafkaOutput {
                     self.settings.max_queued_records, self.settings.max_queued_bytes
                 ),
             )),
-        }
-    }
-
-    /// The topic's partitions; asks the cluster the first time, until the deadline.
-    async fn partitions(&self, deadline: Instant) -> Result<Arc<Vec<Arc<Partition>>>> {
-        if let Some(partitions) = self.sender.partitions.load_full() {
-            return Ok(partitions);
-        }
-        match tokio::time::timeout_at(deadline.into(), self.discover()).await {
-            Ok(found) => found,
-            Err(_) => Err(self.unreachable("the topic's partitions could not be asked for")),
-        }
-    }
-
-    async fn discover(&self) -> Result<Arc<Vec<Arc<Partition>>>> {
-        // One asks, the others wait for what it finds, also when it finds that the topic is missing.
-        let arrived = Instant::now();
-        let mut last_failure = self.discovery.lock().await;
-        if let Some((when, error)) = &*last_failure
-            && *when > arrived
-        {
-            return Err(error.clone());
-        }
-        let mut unknown_since = None;
-        loop {
-            if let Some(partitions) = self.sender.partitions.load_full() {
-                return Ok(partitions);
-            }
-            let sender = self.sender.clone();
-            let answer = tokio::task::spawn_blocking(move || {
-                sender.connection().topic_partitions(sender.topic(), Duration::from_secs(2))
-            });
-            match answer.await.unwrap_or(Err(RDKafkaErrorCode::Fail)) {
-                Ok(count) => {
-                    self.sender.health.mark_reachable();
-                    self.sender.set_partitions(usize::try_from(count).unwrap_or_default());
-                    continue;
-                }
-                Err(
-                    code @ (RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::LeaderNotAvailable),
-                ) => {
-                    let since = *unknown_since.get_or_insert_with(Instant::now);
-                    let missing = code != RDKafkaErrorCode::LeaderNotAvailable;
-                    if missing && since.elapsed() > TOPIC_PATIENCE {
-                        let error = failure::from_code(code, &format!("topic {:?} does not exist", self.topic));
-                        *last_failure = Some((Instant::now(), error.clone()));
-                        return Err(error);
-                    }
-                }
-                Err(code) => {
-                    let error = failure::from_code(code, &format!("topic {:?} cannot be used", self.topic));
-                    if error.code() != ErrorCode::Unavailable {
-                        *last_failure = Some((Instant::now(), error.clone()));
-                        return Err(error);
-                    }
-                    unknown_since = None;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn unreachable(&self, what: &'static str) -> Error {
-        let error = Error::new(ErrorCode::Unavailable, what);
-        match self.sender.health.last_error() {
-            Some(text) => error.backend(text),
-            None => error,
         }
     }
 
@@ -255,7 +182,7 @@ impl KafkaOutput {
             }
             Fate::Settled(Err(error)) => Err(error),
             Fate::NotSent if !self.sender.health.is_reachable() => {
-                Err(self.unreachable("the record was not sent before the deadline"))
+                Err(self.topology.unreachable("the record was not sent before the deadline"))
             }
             Fate::NotSent => Err(Error::new(ErrorCode::Timeout, "the record was not sent before the deadline")),
             Fate::Unknown => {
@@ -282,7 +209,7 @@ impl KafkaOutput {
         self.check_open()?;
         let prepared = self.prepare(request)?;
         let room = self.room(1, prepared.size, call.deadline).await?;
-        let partitions = self.partitions(call.deadline).await?;
+        let partitions = self.topology.partitions(call.deadline).await?;
         let partition = Self::choose(&prepared, &partitions, || self.draw(partitions.len()))?;
         let waiting = Waiting::new(1, room);
         self.sender.send(partition, [prepared.into_record(Receipt::new(&waiting, 0))]);
@@ -296,7 +223,7 @@ impl KafkaOutput {
         let prepared: Vec<_> = requests.into_iter().map(|request| self.prepare(request)).collect();
         let bytes = prepared.iter().flatten().map(|prepared| prepared.size).sum();
         let room = self.room(prepared.len(), bytes, call.deadline).await?;
-        let partitions = self.partitions(call.deadline).await?;
+        let partitions = self.topology.partitions(call.deadline).await?;
         let waiting = Waiting::new(prepared.len(), room);
         let mut groups: Vec<Vec<Record>> = partitions.iter().map(|_| Vec::new()).collect();
         let mut keyless = 0;
@@ -380,39 +307,5 @@ impl OutputBinding for KafkaOutput {
         tokio::task::spawn_blocking(move || sender.close(deadline))
             .await
             .unwrap_or_else(|error| Err(Error::new(ErrorCode::Internal, format!("closing panicked: {error}"))))
-    }
-}
-
-/// Looks after a sender in the background: a cluster that went away, a producer that broke, a topic that grew.
-async fn watch(sender: std::sync::Weak<Sender>, refresh: Duration) {
-    loop {
-        let Some(health) = sender.upgrade().map(|sender| sender.health.clone()) else { return };
-        let _ = tokio::time::timeout(refresh, health.changed.notified()).await;
-        let Some(sender) = sender.upgrade() else { return };
-        let looked = tokio::task::spawn_blocking(move || {
-            if sender.health.is_fatal()
-                && let Err(error) = sender.replace_producers()
-            {
-                tracing::error!(target: "bindwright::kafka", "{error}");
-            }
-            if sender.partitions.load().is_none() {
-                // Nobody has sent yet: the first call asks.
-                return true;
-            }
-            match sender.connection().topic_partitions(sender.topic(), Duration::from_secs(1)) {
-                Ok(count) => {
-                    sender.set_partitions(usize::try_from(count).unwrap_or_default());
-                    sender.health.mark_reachable();
-                    sender.pump_all();
-                    true
-                }
-                Err(_) => sender.health.is_reachable(),
-            }
-        });
-        if !looked.await.unwrap_or(true) {
-            // Away: ask again soon, without waiting for further bad news.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            health.changed.notify_one();
-        }
     }
 }

@@ -15,8 +15,6 @@ use super::connection::Connection;
 use super::pending::Record;
 use crate::error::{Error, ErrorCode};
 
-/// Batches of one partition that may be out: one on its way, one ready at the broker's door.
-const BATCHES_OUT: usize = 2;
 /// Largest batch handed over at once; a larger crowd becomes several.
 const BATCH_RECORDS: usize = 10_000;
 const BATCH_BYTES: usize = 8 << 20;
@@ -24,7 +22,18 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The queue of one partition of the topic.
 pub(super) struct Partition {
     pub(super) number: i32,
+    /// Batches that may be out at once; see [`batches_at_once`].
+    at_once: usize,
     queue: Mutex<Queue>,
+}
+
+/// How many batches of one partition may be out.
+///
+/// Two keep the broker busy: one on its way, one at its door. An idempotent producer gets one: librdkafka sends no
+/// second request for a partition that has five or more *records* out, and while some wait for that it polls without
+/// pause, which costs more than it could gain.
+pub(super) const fn batches_at_once(idempotent: bool) -> usize {
+    if idempotent { 1 } else { 2 }
 }
 
 #[derive(Default)]
@@ -57,8 +66,8 @@ impl Batch {
 }
 
 impl Partition {
-    pub(super) fn new(number: i32) -> Arc<Self> {
-        Arc::new(Self { number, queue: Mutex::default() })
+    pub(super) fn new(number: i32, at_once: usize) -> Arc<Self> {
+        Arc::new(Self { number, at_once, queue: Mutex::default() })
     }
 
     /// Queues records behind those that wait.
@@ -86,7 +95,7 @@ impl Partition {
     ) -> usize {
         let mut queue = self.queue.lock();
         let mut handed_over = 0;
-        while queue.batches_out < BATCHES_OUT && !queue.waiting.is_empty() {
+        while queue.batches_out < self.at_once && !queue.waiting.is_empty() {
             if queue.batches_out == 0 {
                 queue.connection = choose();
             }

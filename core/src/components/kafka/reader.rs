@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -16,7 +17,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::assignment::{Positions, start_positions};
-use super::consumer::{self, Context, KafkaConsumer, Rebalance, Status};
+use super::consumer::{self, Context, KafkaConsumer, QUESTION_PATIENCE, Rebalance, Status};
+use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
 use super::{failure, ffi, record};
@@ -27,13 +29,19 @@ use crate::error::{Error, ErrorCode, Result};
 const TICK: Duration = Duration::from_millis(100);
 /// Records taken from one partition before the next has its turn.
 const READ_AT_ONCE: usize = 512;
-/// How often a topic that does not exist is asked for again.
-const MISSING_TOPIC_PAUSE: Duration = Duration::from_secs(2);
+/// How often a cluster that was away is asked whether it is back.
+const PROBE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a last commit may take when handlers used up the time.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long saying goodbye to the group may hold up whoever stops the reader. Where the cluster does not answer, the
+/// client library would wait for a session or more.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The way to a running reader.
 pub(super) struct ReaderHandle {
     shared: Arc<Shared>,
-    thread: std::thread::JoinHandle<Result<()>>,
+    /// Tells how reading ended, and breaks when the thread is gone.
+    told: Mutex<mpsc::Receiver<Result<()>>>,
 }
 
 #[derive(Default)]
@@ -52,7 +60,14 @@ impl ReaderHandle {
     pub(super) fn stop(self, deadline: Instant) -> Result<()> {
         *self.shared.stop_by.lock() = Some(deadline);
         self.shared.alarm.ring();
-        self.thread.join().unwrap_or_else(|_| Err(Error::new(ErrorCode::Internal, "the reader panicked")))
+        let told = self.told.into_inner();
+        let Ok(result) = told.recv() else {
+            return Err(Error::new(ErrorCode::Internal, "the reader panicked"));
+        };
+        if let Err(mpsc::RecvTimeoutError::Timeout) = told.recv_timeout(GOODBYE) {
+            tracing::debug!(target: "bindwright::kafka", "the group is left in the background");
+        }
+        result
     }
 }
 
@@ -64,6 +79,13 @@ struct Assigned {
     nonempty: Arc<AtomicBool>,
     lane: Lane,
     progress: Arc<Progress>,
+}
+
+/// How a commit ended.
+enum Commit {
+    Done,
+    Refused(RDKafkaErrorCode),
+    Unanswered,
 }
 
 /// Why a consumer was given up.
@@ -84,8 +106,11 @@ pub(super) struct Reader {
     assigned: BTreeMap<PartitionKey, Assigned>,
     /// The commit that is on its way: what it covers, and since when.
     commit_out: Option<(Covered, Instant)>,
+    /// Why the last commit that was answered failed.
+    commit_refused: Option<RDKafkaErrorCode>,
     last_commit: Instant,
-    subscribe_again: Option<Instant>,
+    missing: MissingTopics,
+    last_probe: Instant,
 }
 
 impl Reader {
@@ -99,28 +124,39 @@ impl Reader {
         // The first consumer is made here, so that options which librdkafka refuses fail at once.
         let mut consumer = consumer::start(config, &shared.alarm, &shared.status)?;
         let (config, in_thread) = (config.clone(), shared.clone());
+        let (tell, told) = mpsc::channel();
         let run = move || loop {
-            let reader = Self {
+            let mut reader = Self {
                 consumer,
                 settings: settings.clone(),
                 intake: intake.clone(),
                 shared: in_thread.clone(),
                 assigned: BTreeMap::new(),
                 commit_out: None,
+                commit_refused: None,
                 last_commit: Instant::now(),
-                subscribe_again: None,
+                missing: MissingTopics::default(),
+                last_probe: Instant::now(),
             };
             match reader.run() {
-                Ended::Stopped(result) => return result,
+                Ended::Stopped(result) => {
+                    let _ = tell.send(result);
+                    // Leaves the group. `tell` goes last, and so says when that is done.
+                    drop(reader);
+                    return;
+                }
                 Ended::Broken(error) => {
+                    drop(reader);
                     tracing::warn!(target: "bindwright::kafka", "the consumer is replaced: {error}");
                     in_thread.status.set(Some(error));
+                    in_thread.status.set_missing(None);
                 }
             }
             consumer = loop {
                 in_thread.alarm.wait(settings.reconnect_pause.max(Duration::from_millis(10)));
                 if in_thread.stop_by.lock().is_some() {
-                    return Ok(());
+                    let _ = tell.send(Ok(()));
+                    return;
                 }
                 match consumer::start(&config, &in_thread.alarm, &in_thread.status) {
                     Ok(consumer) => break consumer,
@@ -128,14 +164,14 @@ impl Reader {
                 }
             };
         };
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("bindwright-read".to_owned())
             .spawn(run)
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to read with: {error}")))?;
-        Ok(ReaderHandle { shared, thread })
+        Ok(ReaderHandle { shared, told: Mutex::new(told) })
     }
 
-    fn run(mut self) -> Ended {
+    fn run(&mut self) -> Ended {
         let ended = self.read_until_ended();
         // Lanes and queues go before the consumer; its own drop then leaves the group without asking anybody.
         self.assigned.clear();
@@ -173,12 +209,16 @@ impl Reader {
         }
         let more = self.read_partitions();
         self.commit_if_due();
-        if self.subscribe_again.is_some_and(|due| due <= Instant::now()) {
-            self.subscribe_again = None;
-            // Asking again is the quickest way to notice a topic that somebody has created meanwhile.
+        if self.missing.is_due()
+            && self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status)
+        {
+            // Gives the partitions of the other topics back for a moment, so only when there is a reason.
             if let Err(error) = self.subscribe() {
                 tracing::debug!(target: "bindwright::kafka", "{error}");
             }
+        }
+        if self.shared.status.is_unavailable() && self.last_probe.elapsed() >= PROBE_PAUSE {
+            self.probe();
         }
         if !more {
             self.shared.alarm.wait(TICK);
@@ -195,7 +235,10 @@ impl Reader {
                     // Partitions are split before they are assigned, so this cannot be; starting again from the
                     // committed offsets loses nothing.
                     drop(message);
-                    return Err(Error::new(ErrorCode::Internal, "a record came outside its partition's queue"));
+                    return Err(Error::new(
+                        ErrorCode::Internal,
+                        "a record came outside its partition's queue",
+                    ));
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(failure::from_code(code, "the consumer cannot go on"));
@@ -209,11 +252,13 @@ impl Reader {
             let Some((covered, _)) = self.commit_out.take() else { continue };
             match result {
                 Ok(()) => {
+                    self.commit_refused = None;
                     for (progress, events) in covered {
                         progress.committed(events);
                     }
                 }
                 Err(code) => {
+                    self.commit_refused = Some(code);
                     tracing::debug!(target: "bindwright::kafka", "commit: {code}; it is repeated");
                 }
             }
@@ -225,16 +270,21 @@ impl Reader {
         let code = error.rdkafka_error_code();
         let unknown = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
         if code.is_some_and(|code| unknown.contains(&code)) {
-            let what = format!("a topic of {:?} does not exist", self.settings.topics.join(","));
-            let error = failure::from_kafka(error, &what);
-            tracing::warn!(target: "bindwright::kafka", "{error}");
-            self.shared.status.set(Some(error));
-            self.subscribe_again.get_or_insert_with(|| Instant::now() + MISSING_TOPIC_PAUSE);
+            self.missing.suspect();
         } else {
             let error = failure::from_kafka(error, "records cannot be read");
             tracing::debug!(target: "bindwright::kafka", "{error}");
             self.shared.status.set(Some(error));
         }
+    }
+
+    /// Asks whether a cluster that was away is back: a quiet topic would not tell.
+    fn probe(&mut self) {
+        let topic = self.settings.topics.first().map(String::as_str);
+        if self.consumer.fetch_metadata(topic, QUESTION_PATIENCE).is_ok() {
+            self.shared.status.set(None);
+        }
+        self.last_probe = Instant::now();
     }
 
     /// Takes partitions on: first their start positions are safe, then they are read.
@@ -252,19 +302,22 @@ impl Reader {
         };
         taken.map_err(|error| failure::from_kafka(&error, "the partitions cannot be assigned"))?;
         self.shared.status.set(None);
-        self.subscribe_again = None;
+        self.missing.look_again();
         tracing::debug!(target: "bindwright::kafka", partitions = assignment.count(), "partitions assigned");
         Ok(())
     }
 
     /// Start positions, asked for until they are known; none when the group changed its mind or the client stops.
     fn resolve(&mut self, list: &TopicPartitionList) -> Result<Option<Positions>> {
+        let since = Instant::now();
         loop {
-            match start_positions(&self.consumer, list, self.settings.initial_offset) {
-                Ok((positions, first)) if first.count() == 0 => return Ok(Some(positions)),
-                Ok((positions, first)) => {
+            let alone = since.elapsed() >= self.settings.session_timeout;
+            match start_positions(&self.consumer, list, self.settings.initial_offset, alone) {
+                Ok(None) => {}
+                Ok(Some((positions, first))) if first.count() == 0 => return Ok(Some(positions)),
+                Ok(Some((positions, first))) => {
                     let patience = Instant::now() + self.settings.session_timeout;
-                    if self.commit_and_wait(&first, Vec::new(), patience)? {
+                    if let Commit::Done = self.commit_and_wait(&first, Vec::new(), patience)? {
                         return Ok(Some(positions));
                     }
                 }
@@ -304,14 +357,19 @@ impl Reader {
         let settled = self.drain(|key| keys.contains(key), deadline);
         let committed = settled.and_then(|()| {
             // Whoever lost its membership has nothing to say about the partitions any more.
-            if self.consumer.assignment_lost() { Ok(()) } else { self.commit_rest(|key| keys.contains(key), deadline) }
+            if self.consumer.assignment_lost() {
+                Ok(())
+            } else {
+                self.commit_rest(|key| keys.contains(key), deadline)
+            }
         });
         if let Err(error) = committed {
             tracing::warn!(target: "bindwright::kafka", "partitions were handed over, and some events will be \
                 delivered again: {error}");
         }
         self.assigned.retain(|key, _| !keys.contains(key));
-        let given = if cooperative { self.consumer.incremental_unassign(list) } else { self.consumer.unassign() };
+        let given =
+            if cooperative { self.consumer.incremental_unassign(list) } else { self.consumer.unassign() };
         tracing::debug!(target: "bindwright::kafka", partitions = keys.len(), "partitions given back");
         given.map_err(|error| failure::from_kafka(&error, "the partitions cannot be given back"))
     }
@@ -325,7 +383,7 @@ impl Reader {
         let busy = |reader: &Self| {
             reader.assigned.iter().any(|(key, assigned)| which(key) && assigned.lane.outstanding() > 0)
         };
-        while busy(self) && Instant::now() < deadline {
+        while busy(self) && !self.is_over(deadline, Duration::ZERO) {
             self.serve_main_queue()?;
             self.shared.alarm.wait(Duration::from_millis(20));
         }
@@ -335,26 +393,34 @@ impl Reader {
     /// Commits what is settled in some partitions and waits for the answer.
     fn commit_rest(&mut self, which: impl Fn(&PartitionKey) -> bool, deadline: Instant) -> Result<()> {
         // At least a short while for the commit itself, also when handlers used up the time.
-        let deadline = deadline.max(Instant::now() + Duration::from_secs(2));
+        let deadline = deadline.max(Instant::now() + COMMIT_PATIENCE);
         loop {
             let (list, covered) = self.uncommitted(&which);
-            if list.count() == 0 || self.commit_and_wait(&list, covered, deadline)? {
+            if list.count() == 0 {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
-                return Err(Error::new(
-                    ErrorCode::Unavailable,
-                    "settled events could not be committed and will be delivered again",
-                ));
+            let what = "settled events could not be committed and will be delivered again";
+            match self.commit_and_wait(&list, covered, deadline)? {
+                Commit::Done => return Ok(()),
+                // Whoever lost its place in the group need not ask again.
+                Commit::Refused(
+                    code @ (RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::FencedInstanceId),
+                ) => return Err(failure::from_code(code, what)),
+                Commit::Refused(code) if self.is_over(deadline, COMMIT_PATIENCE) => {
+                    return Err(failure::from_code(code, what));
+                }
+                Commit::Unanswered if self.is_over(deadline, COMMIT_PATIENCE) => {
+                    return Err(Error::new(ErrorCode::Unavailable, what));
+                }
+                Commit::Refused(_) | Commit::Unanswered => {}
             }
             self.shared.alarm.wait(TICK);
         }
     }
 
-    fn uncommitted(
-        &self,
-        which: &impl Fn(&PartitionKey) -> bool,
-    ) -> (TopicPartitionList, Covered) {
+    fn uncommitted(&self, which: &impl Fn(&PartitionKey) -> bool) -> (TopicPartitionList, Covered) {
         let mut list = TopicPartitionList::new();
         let mut covered = Vec::new();
         for ((topic, number), assigned) in self.assigned.iter().filter(|(key, _)| which(key)) {
@@ -367,39 +433,45 @@ impl Reader {
         (list, covered)
     }
 
-    /// Commits and waits until the answer is there; `false` when it was no, or the deadline came first.
+    /// Whether waiting has an end: at the deadline, or earlier when the reader is stopped, `grace` after the time that
+    /// was given for that.
+    fn is_over(&self, deadline: Instant, grace: Duration) -> bool {
+        let now = Instant::now();
+        now >= deadline || self.shared.stop_by.lock().is_some_and(|stop_by| now >= stop_by + grace)
+    }
+
+    /// Commits and waits until the answer is there, at most until the deadline.
     fn commit_and_wait(
         &mut self,
         list: &TopicPartitionList,
         covered: Covered,
         deadline: Instant,
-    ) -> Result<bool> {
-        while self.commit_out.is_some() && Instant::now() < deadline {
+    ) -> Result<Commit> {
+        while self.commit_out.is_some() && !self.is_over(deadline, COMMIT_PATIENCE) {
             self.shared.alarm.wait(Duration::from_millis(20));
             self.serve_main_queue()?;
         }
-        if !self.begin_commit(list, covered) {
-            return Ok(false);
+        if let Err(code) = self.begin_commit(list, covered) {
+            return Ok(Commit::Refused(code));
         }
-        while self.commit_out.is_some() && Instant::now() < deadline {
+        while self.commit_out.is_some() && !self.is_over(deadline, COMMIT_PATIENCE) {
             self.shared.alarm.wait(Duration::from_millis(20));
             self.serve_main_queue()?;
         }
-        Ok(self.commit_out.is_none())
+        Ok(match (&self.commit_out, self.commit_refused) {
+            (Some(_), _) => Commit::Unanswered,
+            (None, Some(code)) => Commit::Refused(code),
+            (None, None) => Commit::Done,
+        })
     }
 
-    fn begin_commit(&mut self, list: &TopicPartitionList, covered: Covered) -> bool {
+    fn begin_commit(&mut self, list: &TopicPartitionList, covered: Covered) -> Result<(), RDKafkaErrorCode> {
         self.last_commit = Instant::now();
-        match ffi::commit(&self.consumer, list) {
-            Ok(()) => {
-                self.commit_out = Some((covered, Instant::now()));
-                true
-            }
-            Err(code) => {
-                tracing::debug!(target: "bindwright::kafka", "commit: {code}");
-                false
-            }
-        }
+        self.commit_refused = None;
+        ffi::commit(&self.consumer, list)
+            .inspect_err(|code| tracing::debug!(target: "bindwright::kafka", "commit: {code}"))?;
+        self.commit_out = Some((covered, Instant::now()));
+        Ok(())
     }
 
     /// Fills lanes from the partitions' queues; `true` when there is more to read at once.
@@ -419,7 +491,9 @@ impl Reader {
             let mut events = Vec::new();
             while events.len() < wanted {
                 match assigned.queue.poll(Duration::ZERO) {
-                    Some(Ok(message)) => events.push(record::event(&message, &assigned.topic, &self.settings)),
+                    Some(Ok(message)) => {
+                        events.push(record::event(&message, &assigned.topic, &self.settings));
+                    }
                     Some(Err(error)) => errors.push(error),
                     None => break,
                 }
@@ -450,15 +524,17 @@ impl Reader {
         }
         let step = (self.settings.max_uncommitted / 4).max(1);
         let due = self.last_commit.elapsed() >= TICK
-            || self.assigned.values().any(|assigned| {
-                assigned.progress.to_commit().is_some_and(|(_, events)| events >= step)
-            });
+            || self
+                .assigned
+                .values()
+                .any(|assigned| assigned.progress.to_commit().is_some_and(|(_, events)| events >= step));
         if !due {
             return;
         }
         let (list, covered) = self.uncommitted(&|_| true);
         if list.count() > 0 {
-            self.begin_commit(&list, covered);
+            // Repeated at the next tick where it does not begin.
+            let _ = self.begin_commit(&list, covered);
         }
     }
 

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 
 use super::connection::{Connection, Health};
-use super::partition::{Batch, Partition};
+use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
 use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
@@ -27,6 +27,7 @@ const CROWD: usize = 64;
 pub(super) struct Sender {
     topic: String,
     config: ClientConfig,
+    idempotent: bool,
     most_connections: usize,
     pub(super) health: Arc<Health>,
     pub(super) partitions: ArcSwapOption<Vec<Arc<Partition>>>,
@@ -80,6 +81,7 @@ impl Sender {
         let first = Arc::new(connect(&config, &health, &wake)?);
         let sender = Arc::new(Self {
             topic,
+            idempotent: config.get("enable.idempotence") == Some("true"),
             config,
             most_connections,
             health,
@@ -156,7 +158,10 @@ impl Sender {
         let known = current.as_ref().map_or(0, |partitions| partitions.len());
         if known < count {
             let mut partitions = current.map_or_else(Vec::new, |partitions| partitions.to_vec());
-            partitions.extend((known..count).map(|number| Partition::new(i32::try_from(number).unwrap_or(i32::MAX))));
+            let at_once = batches_at_once(self.idempotent);
+            partitions.extend(
+                (known..count).map(|number| Partition::new(i32::try_from(number).unwrap_or(i32::MAX), at_once)),
+            );
             self.partitions.store(Some(Arc::new(partitions)));
         }
     }

@@ -1,8 +1,7 @@
-//! Settings of a Kafka component, and the librdkafka options they become.
+//! Settings of a Kafka component; the librdkafka options they become are in `options.rs`.
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use regex_lite::Regex;
 use serde::Deserialize;
 
@@ -14,7 +13,7 @@ use crate::settings::{self, ByteSize, CommaList, Flag, Millis, RuntimeSettings, 
 /// Settings of `bindings.kafka/v1`. Names match without regard to case.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+pub(super) struct Raw {
     /// Seed brokers, `host:port`, separated by commas.
     brokers: CommaList,
     /// Topics to receive from, separated by commas.
@@ -26,7 +25,7 @@ struct Raw {
     consumer_group: Option<String>,
     /// How the client calls itself. Default `bindwright`.
     #[serde(rename = "clientID")]
-    client_id: Option<String>,
+    pub(super) client_id: Option<String>,
     /// Where a group starts that has no committed offset: `newest` (default) or `oldest`.
     #[serde(default)]
     initial_offset: InitialOffset,
@@ -62,36 +61,36 @@ struct Raw {
     /// Deliveries after the first one; -1 (default) for ever. After the last one the event holds its partition.
     back_off_max_retries: Option<i64>,
     /// Default `3s`.
-    heartbeat_interval: Option<Seconds>,
+    pub(super) heartbeat_interval: Option<Seconds>,
     /// Default `10s`.
     session_timeout: Option<Seconds>,
     /// Least bytes per fetch. Default 1.
-    consumer_fetch_min: Option<u32>,
+    pub(super) consumer_fetch_min: Option<u32>,
     /// Bytes per partition and fetch. Default 1 MiB.
-    consumer_fetch_default: Option<u32>,
+    pub(super) consumer_fetch_default: Option<u32>,
     /// Accepted; `maxUncommitted` bounds what is read ahead.
     #[serde(rename = "channelBufferSize")]
     _channel_buffer_size: Option<u32>,
     /// `range` (default), `roundrobin`, or `sticky` (cooperative; cannot share a group with eager `sticky`).
     #[serde(default)]
-    consumer_group_rebalance_strategy: RebalanceStrategy,
+    pub(super) consumer_group_rebalance_strategy: RebalanceStrategy,
     /// Default `8m`.
     client_connection_topic_metadata_refresh_interval: Option<Seconds>,
     /// TCP keep-alive: on when positive.
-    client_connection_keep_alive_interval: Option<Seconds>,
+    pub(super) client_connection_keep_alive_interval: Option<Seconds>,
     /// Default `30s` each.
-    dial_timeout: Option<Seconds>,
-    read_timeout: Option<Seconds>,
-    write_timeout: Option<Seconds>,
-    metadata_timeout: Option<Seconds>,
+    pub(super) dial_timeout: Option<Seconds>,
+    pub(super) read_timeout: Option<Seconds>,
+    pub(super) write_timeout: Option<Seconds>,
+    pub(super) metadata_timeout: Option<Seconds>,
     /// `none` (default), `gzip`, `snappy`, `lz4`, `zstd`.
     #[serde(default)]
-    compression: Compression,
+    pub(super) compression: Compression,
     /// `all` (default), `local`, `none`.
     #[serde(default)]
-    producer_required_acks: RequiredAcks,
+    pub(super) producer_required_acks: RequiredAcks,
     /// How often a record is sent again; without it as often as its time allows.
-    producer_retry_max: Option<u32>,
+    pub(super) producer_retry_max: Option<u32>,
     /// Query-escape event metadata that comes from keys and headers.
     #[serde(default)]
     escape_headers: Flag,
@@ -99,7 +98,7 @@ struct Raw {
     exclude_header_meta_regex: Option<String>,
     /// Ours: no record is written twice and none overtakes another when the client has to send again. Default true
     /// where `producerRequiredAcks` is `all`.
-    producer_idempotence: Option<Flag>,
+    pub(super) producer_idempotence: Option<Flag>,
     /// Ours: most connections per broker that sending may open. Default 8.
     producer_connections: Option<u32>,
     /// Ours: most records that wait for the broker's confirmation. Default 100,000.
@@ -135,7 +134,7 @@ enum BackOffPolicy {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum RebalanceStrategy {
+pub(super) enum RebalanceStrategy {
     #[default]
     Range,
     Sticky,
@@ -144,7 +143,7 @@ enum RebalanceStrategy {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Compression {
+pub(super) enum Compression {
     #[default]
     None,
     Gzip,
@@ -155,7 +154,7 @@ enum Compression {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum RequiredAcks {
+pub(super) enum RequiredAcks {
     #[default]
     All,
     Local,
@@ -180,8 +179,8 @@ pub(super) struct KafkaSettings {
     pub(super) max_queued_records: usize,
     pub(super) max_queued_bytes: usize,
     pub(super) max_uncommitted: usize,
-    raw: Raw,
-    brokers: String,
+    pub(super) raw: Raw,
+    pub(super) brokers: String,
 }
 
 impl KafkaSettings {
@@ -261,109 +260,7 @@ impl KafkaSettings {
             warnings,
         ))
     }
-
-    /// Options of both directions.
-    fn common(&self) -> ClientConfig {
-        let raw = &self.raw;
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("client.id", raw.client_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("bindwright"))
-            .set("topic.metadata.refresh.interval.ms", millis(self.metadata_refresh))
-            .set("socket.nagle.disable", "true")
-            // A broker that comes back is found within a second.
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set("message.max.bytes", self.max_message_bytes.to_string())
-            // No telemetry to the broker's owner that nobody asked for.
-            .set("enable.metrics.push", "false");
-        if let Some(timeout) = positive(raw.dial_timeout.as_ref()) {
-            config.set("socket.connection.setup.timeout.ms", millis(timeout.max(Duration::from_secs(1))));
-        }
-        let slowest = [&raw.read_timeout, &raw.write_timeout, &raw.metadata_timeout]
-            .into_iter()
-            .filter_map(|timeout| positive(timeout.as_ref()))
-            .max();
-        if let Some(timeout) = slowest {
-            config.set("socket.timeout.ms", millis(timeout.clamp(Duration::from_secs(1), Duration::from_mins(5))));
-        }
-        if positive(raw.client_connection_keep_alive_interval.as_ref()).is_some() {
-            config.set("socket.keepalive.enable", "true");
-        }
-        config
-    }
-
-    /// Options of the sending side.
-    pub(super) fn producer_config(&self) -> ClientConfig {
-        let acks = self.raw.producer_required_acks;
-        let idempotent =
-            acks == RequiredAcks::All && self.raw.producer_idempotence.as_ref().is_none_or(|flag| flag.0);
-        let mut config = self.common();
-        config
-            .set("acks", match acks {
-                RequiredAcks::All => "all",
-                RequiredAcks::Local => "1",
-                RequiredAcks::None => "0",
-            })
-            .set("enable.idempotence", if idempotent { "true" } else { "false" })
-            // Records gather in our own queue, per partition and only while others are out.
-            .set("linger.ms", "0")
-            .set("compression.type", match self.raw.compression {
-                Compression::None => "none",
-                Compression::Gzip => "gzip",
-                Compression::Snappy => "snappy",
-                Compression::Lz4 => "lz4",
-                Compression::Zstd => "zstd",
-            })
-            // The bounds are maxQueuedRecords and maxQueuedBytes, kept before records come here.
-            .set("queue.buffering.max.messages", "0")
-            .set("queue.buffering.max.kbytes", "2147483647")
-            .set("message.timeout.ms", millis(HANDED_OVER_LIMIT));
-        if let Some(retries) = self.raw.producer_retry_max {
-            // Idempotence needs at least one.
-            let retries = if idempotent { retries.max(1) } else { retries };
-            config.set("message.send.max.retries", retries.min(i32::MAX as u32).to_string());
-        }
-        config
-    }
-
-    /// Options of the receiving side.
-    pub(super) fn consumer_config(&self, group: &str) -> ClientConfig {
-        let raw = &self.raw;
-        let mut config = self.common();
-        config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Start positions are explicit; this is only met when retention removed what was next.
-            .set("auto.offset.reset", "earliest")
-            // A topic that does not exist yet is made by the broker, if it may.
-            .set("allow.auto.create.topics", "true")
-            .set("session.timeout.ms", millis(self.session_timeout))
-            .set("heartbeat.interval.ms", millis(positive(raw.heartbeat_interval.as_ref()).unwrap_or(HEARTBEAT)))
-            .set("partition.assignment.strategy", match raw.consumer_group_rebalance_strategy {
-                RebalanceStrategy::Range => "range",
-                RebalanceStrategy::RoundRobin => "roundrobin",
-                RebalanceStrategy::Sticky => "cooperative-sticky",
-            })
-            .set("fetch.min.bytes", raw.consumer_fetch_min.unwrap_or(1).clamp(1, 100_000_000).to_string())
-            .set("fetch.wait.max.ms", "100")
-            // Per partition, because each has a queue of its own: librdkafka's default would be 64 MB each.
-            .set("queued.max.messages.kbytes", "4096")
-            .set("queued.min.messages", "20000")
-            // How long a full queue is left alone. The default of a second would starve a quick handler.
-            .set("fetch.queue.backoff.ms", "5");
-        if let Some(bytes) = raw.consumer_fetch_default {
-            config.set("max.partition.fetch.bytes", bytes.clamp(1, 1_000_000_000).to_string());
-        }
-        config
-    }
 }
-
-/// How long librdkafka may keep trying with a record that was handed to it. Callers have given up long before; this
-/// only ends the doubt.
-const HANDED_OVER_LIMIT: Duration = Duration::from_mins(2);
-const HEARTBEAT: Duration = Duration::from_secs(3);
 
 fn invalid(component: &Component, setting: &str, message: String) -> Error {
     let property = component.properties.iter().find(|property| property.name.eq_ignore_ascii_case(setting));
@@ -417,12 +314,4 @@ fn backoff(raw: &Raw) -> Backoff {
             retries,
         },
     }
-}
-
-fn positive(interval: Option<&Seconds>) -> Option<Duration> {
-    interval.map(|interval| interval.0).filter(|duration| !duration.is_zero())
-}
-
-fn millis(duration: Duration) -> String {
-    duration.as_millis().min(3_600_000).to_string()
 }

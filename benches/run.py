@@ -1,0 +1,129 @@
+"""Measures Bindwright beside its peers, in one run on one broker, and prints one table.
+
+    make bench
+
+How to read it is in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import confluent_kafka
+
+import footprint
+import in_core
+import receiving
+import report
+import sending
+from harness import Row, Skipped, Target
+from plan import QUICK, Plan, Size
+from servers import DELAY_MS, EXIT_SERVER_MISSING, ServerFailed, broker, build
+
+Rows = Row | Skipped | list[Row | Skipped]
+FAST_ENOUGH = Target("at least", 0.9)
+P50_LIMIT_MS = 5.0
+
+
+def on_loopback(folder: Path) -> dict[str, Callable[[Plan], Rows]]:
+    return {
+        "one": sending.one_at_a_time,
+        "bulk": sending.bulk,
+        "lists": sending.bulk_lists,
+        # Rows for asyncio, 64 and 1,000 awaited at once beside aiokafka, belong here.
+        "core-64": lambda plan: in_core.at_once(plan, 64, name="core: 64 at once", target=FAST_ENOUGH),
+        "core-1000": lambda plan: in_core.at_once(plan, 1000, name="core: 1,000 at once", target=FAST_ENOUGH),
+        "events": receiving.one_by_one,
+        "pulled": receiving.pulled,
+        "nothing": lambda plan: footprint.nothing(plan, folder),
+        "fresh": footprint.fresh_process,
+        "wheel": lambda _plan: footprint.wheel(),
+    }
+
+
+def across_a_network() -> dict[str, Callable[[Plan], Rows]]:
+    where = f"keyed, 48 partitions, {DELAY_MS} ms"
+    return {
+        "core-keyed": lambda plan: in_core.at_once(
+            plan,
+            64,
+            name=f"core: 64 at once, {where}",
+            partitions=48,
+            keyed=True,
+            target=FAST_ENOUGH,
+            limit_ms=P50_LIMIT_MS,
+        ),
+        "keyed": lambda plan: sending.threads(
+            plan, 48, keyed=True, name=f"64 threads, {where}", target=FAST_ENOUGH, limit_ms=P50_LIMIT_MS
+        ),
+    }
+
+
+def measure(size: Size, wanted: list[str]) -> list[Row | Skipped]:
+    programs = build()
+    rows: list[Row | Skipped] = []
+    with tempfile.TemporaryDirectory(prefix="bindwright-bench-") as folder:
+        for makers, proxy in (
+            (on_loopback(Path(folder)), None),
+            (across_a_network(), programs["delay-proxy"]),
+        ):
+            chosen = {name: make for name, make in makers.items() if not wanted or name in wanted}
+            if not chosen:
+                continue
+            with broker(proxy) as running:
+                plan = Plan(size, running, programs)
+                for name, make in chosen.items():
+                    print(f"measuring: {name}", file=sys.stderr, flush=True)
+                    rows += _made(name, make, plan)
+    return rows
+
+
+def _made(name: str, make: Callable[[Plan], Rows], plan: Plan) -> list[Row | Skipped]:
+    try:
+        made = make(plan)
+    except Exception as error:
+        # The other rows are worth having all the same.
+        traceback.print_exc()
+        return [Skipped(name, f"{type(error).__name__}: {error}", failed=True)]
+    return made if isinstance(made, list) else [made]
+
+
+def main() -> int:
+    names = [*on_loopback(Path()), *across_a_network()]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(names)}")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny counts: shows that it works, measures nothing"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
+    parser.add_argument(
+        "--write", type=Path, metavar="DOCUMENT", help="put the table between the document's markers"
+    )
+    options = parser.parse_args()
+    unknown = [row for row in options.rows if row not in names]
+    if unknown:
+        parser.error(f"no row is called {unknown[0]!r}; there are {', '.join(names)}")
+    try:
+        rows = measure(QUICK if options.quick else Size(), options.rows)
+    except ServerFailed as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return EXIT_SERVER_MISSING if error.missing else 1
+    about = report.machine() | {"peers": f"confluent-kafka {confluent_kafka.version()}"}
+    table = report.markdown(rows)
+    print(table)
+    if options.json:
+        options.json.write_text(report.as_json(rows, about))
+    if options.write:
+        report.write_into(options.write, table, about)
+    return int(any(isinstance(row, Skipped) and row.failed for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+//! Topics that a consumer is subscribed to and that do not exist.
+//!
+//! The client library says once that there is such a topic, not which one, and looks for it again only when it
+//! refreshes all it knows, minutes later.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::consumer::{KafkaConsumer, QUESTION_PATIENCE, Status};
+use super::failure;
+
+/// How often a missing topic is asked for.
+const PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+pub(super) struct MissingTopics {
+    missing: Vec<String>,
+    ask_at: Option<Instant>,
+}
+
+impl MissingTopics {
+    /// The client library has said that a topic does not exist.
+    pub(super) fn suspect(&mut self) {
+        self.ask_at.get_or_insert_with(Instant::now);
+    }
+
+    /// Partitions were assigned: perhaps of one that was missing.
+    pub(super) fn look_again(&mut self) {
+        if !self.missing.is_empty() {
+            self.ask_at = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.ask_at.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Asks which topics do not exist and tells the status; `true` when one has appeared since, so that subscribing
+    /// again is the quickest way to be given its partitions.
+    pub(super) fn look(&mut self, consumer: &KafkaConsumer, topics: &[String], status: &Status) -> bool {
+        self.ask_at = Some(Instant::now() + PAUSE);
+        let mut missing = Vec::new();
+        for topic in topics {
+            // No answer is no news.
+            let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else { return false };
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            if !found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()) {
+                missing.push(topic.clone());
+            }
+        }
+        if missing.is_empty() {
+            self.ask_at = None;
+        }
+        let appeared = self.missing.iter().any(|topic| !missing.contains(topic));
+        if missing != self.missing {
+            let error = (!missing.is_empty()).then(|| {
+                let what = format!("topic {:?} does not exist", missing.join(", "));
+                failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what)
+            });
+            if let Some(error) = &error {
+                tracing::warn!(target: "bindwright::kafka", "{error}");
+            }
+            status.set_missing(error);
+            self.missing = missing;
+        }
+        appeared
+    }
+}
