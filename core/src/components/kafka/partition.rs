@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorCode};
 /// Largest batch handed over at once; a larger crowd becomes several.
 const BATCH_RECORDS: usize = 10_000;
 const BATCH_BYTES: usize = 8 << 20;
+/// So few waiting records are not worth a look for recalled ones.
+const SWEEP: usize = 256;
 
 /// The queue of one partition of the topic.
 pub(super) struct Partition {
@@ -39,6 +41,8 @@ pub(super) const fn batches_at_once(idempotent: bool) -> usize {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Record>,
+    /// Look for recalled records when so many wait.
+    sweep_at: usize,
     batches_out: usize,
     /// The producer that the batches are with. Changes only when none is out, so order is kept.
     connection: Option<Arc<Connection>>,
@@ -80,8 +84,10 @@ impl Partition {
             return;
         }
         // Callers who gave up leave their records behind; a backend that is away must not fill the queue with them.
-        if queue.waiting.len() > 1024 && queue.waiting.front().is_some_and(|record| record.receipt.is_recalled()) {
+        // Twice what was left last time: a sweep costs each record a little, however many wait.
+        if queue.waiting.len() >= queue.sweep_at.max(SWEEP) {
             queue.waiting.retain(|record| !record.receipt.is_recalled());
+            queue.sweep_at = queue.waiting.len() * 2;
         }
         queue.waiting.extend(records);
     }

@@ -20,6 +20,8 @@ const QUEUED: u8 = 0;
 const HANDED_OVER: u8 = 1;
 /// Taken back by a caller who gave up; skipped when its turn comes.
 const RECALLED: u8 = 2;
+/// Its result is there.
+const SETTLED: u8 = 3;
 
 /// Where the broker wrote a record; the offset is missing when nobody confirmed it (`producerRequiredAcks: none`).
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +35,8 @@ struct Pending {
     slots: Box<[Slot]>,
     open: AtomicUsize,
     finished: Notify,
-    /// The room these records take in the component's queue, given back when the last of them is settled; also when
-    /// nobody waits for it any more, because it takes memory until then.
+    /// The room these records take in the component's queue, given back when the last of them is settled or
+    /// recalled; also when nobody waits for it any more, because it takes memory until then.
     room: Mutex<Option<Room>>,
 }
 
@@ -55,7 +57,18 @@ pub(super) enum Fate {
 
 impl Pending {
     fn finish(&self, slot: usize, result: Result<Written>) {
-        if self.slots[slot].result.set(result).is_ok() && self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let slot = &self.slots[slot];
+        let settle = |state| (state != RECALLED).then_some(SETTLED);
+        // What was recalled has been counted then.
+        if slot.result.set(result).is_ok()
+            && slot.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, settle).is_ok()
+        {
+            self.close_one();
+        }
+    }
+
+    fn close_one(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.room.lock().take();
             self.finished.notify_one();
         }
@@ -64,7 +77,9 @@ impl Pending {
     fn recall(&self) {
         if self.open.load(Ordering::Acquire) > 0 {
             for slot in &self.slots {
-                let _ = slot.state.compare_exchange(QUEUED, RECALLED, Ordering::AcqRel, Ordering::Acquire);
+                if slot.state.compare_exchange(QUEUED, RECALLED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    self.close_one();
+                }
             }
         }
     }

@@ -1,0 +1,27 @@
+"""Bindings to outside systems, described in component YAML, inside your own process.
+
+* `Client` calls bindings (`invoke_binding`, `invoke_many`) and receives events, with handlers (`binding`,
+  `run`) or one by one (`events`).
+* `Reply` is what a binding answered, `Event` what an input binding received.
+* `Outcome` is what a handler may return to settle its event otherwise than by ack.
+* Every error is a `BindwrightError`; `bindwright.errors` has one class for each code.
+
+Handlers that fail are logged, with their traceback, by the logger `bindwright`.
+"""
+
+from bindwright._native import VERSION, Event, Events, Outcome, Reply
+from bindwright.client import Client, ComponentInfo
+from bindwright.errors import BindwrightError
+
+__all__ = [
+    "BindwrightError",
+    "Client",
+    "ComponentInfo",
+    "Event",
+    "Events",
+    "Outcome",
+    "Reply",
+    "__version__",
+]
+
+__version__ = VERSION

@@ -1,0 +1,195 @@
+"""The threads that run handlers, and the loop of `Client.run` that looks after them."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import queue
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from bindwright.errors import InvalidOptionsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from bindwright._native import Event, NativeClient, Subscription
+
+DEFAULT_WORKERS = 16
+"""Threads that one handler may grow to."""
+
+_BATCH = 64
+"""Events that a worker takes at once: enough to make taking them cheap."""
+
+_LOOK_INTERVAL = 0.05
+"""Seconds between two looks at the workers."""
+
+_SLOW_EVENT = 0.001
+"""Seconds: below this, one more thread would only compete for the interpreter."""
+
+_logger = logging.getLogger("bindwright")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A handler and the most threads that run it."""
+
+    handler: Callable[[Event], object]
+    workers: int
+
+
+def check_handler(name: str, handler: Callable[[Event], object]) -> None:
+    """Refuse what would look like a handler and never run."""
+    call = getattr(handler, "__call__", None)  # noqa: B004 - a callable object's own method, not whether it is one
+    kinds = {
+        "async": (inspect.iscoroutinefunction, inspect.isasyncgenfunction),
+        "a generator": (inspect.isgeneratorfunction,),
+    }
+    if not callable(handler):
+        refuse(f"binding {name!r}: expected a function, got {type(handler).__name__}", "Decorate a function.")
+    for kind, checks in kinds.items():
+        if any(check(handler) or check(call) for check in checks):
+            refuse(
+                f"binding {name!r}: the handler is {kind}, which this client cannot run",
+                "Use a plain function here; asyncio comes with bindwright.aio.",
+            )
+
+
+def refuse(message: str, what_to_do: str) -> NoReturn:
+    """Raise `InvalidOptionsError`."""
+    text = f"{message} [{InvalidOptionsError.code}]; {what_to_do}"
+    raise InvalidOptionsError(text, message=message, retriable=False, what_to_do=what_to_do)
+
+
+def log_failure(binding: str, attempt: int, error: BaseException) -> None:
+    """Log a handler's exception; called by the native part. The event's data stays out of the log."""
+    _logger.error(
+        "the handler of binding %r failed on delivery %d; the event comes again",
+        binding,
+        attempt,
+        exc_info=error,
+    )
+
+
+class _Workers:
+    """The threads of one handler: one at first, more while partitions wait for a slow handler."""
+
+    def __init__(self, name: str, registration: Registration, subscription: Subscription) -> None:
+        self._name = name
+        self._registration = registration
+        self._subscription = subscription
+        self._threads: list[threading.Thread] = []
+        self._handled, self._busy = 0, 0.0
+        self._waited = False
+        self.failure: BaseException | None = None
+        self._add()
+
+    def _add(self) -> None:
+        name = f"bindwright-{self._name}-{len(self._threads) + 1}"
+        # Daemons: a handler that hangs must not keep the process from ending after the drain.
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        handler = self._registration.handler
+        try:
+            while self._subscription.run_batch(handler, _BATCH):
+                pass
+        except BaseException as error:  # `run` raises it again
+            self.failure = self.failure or error
+
+    def look(self) -> None:
+        """Tell outcomes that wait for a slow event, and add a thread when that helps."""
+        self._subscription.flush()
+        handled, busy = self._subscription.load()
+        done, took = handled - self._handled, busy - self._busy
+        self._handled, self._busy = handled, busy
+        waiting = self._subscription.lanes_waiting() > 0
+        # Nothing done at all since the last look is slow, too.
+        slow = took > done * _SLOW_EVENT or done == 0
+        if waiting and self._waited and slow and len(self._threads) < self._registration.workers:
+            self._add()
+        self._waited = waiting
+
+    def is_over(self) -> bool:
+        """Whether a thread failed, or all have ended."""
+        return self.failure is not None or not any(thread.is_alive() for thread in self._threads)
+
+    def join(self, deadline: float) -> None:
+        """Wait for the threads until `time.monotonic()` says `deadline`."""
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class Loop:
+    """Runs handlers until somebody says stop."""
+
+    def __init__(self, native: NativeClient, handlers: dict[str, Registration]) -> None:
+        self._native = native
+        self._handlers = handlers
+        self._workers: dict[str, _Workers] = {}
+        # Safe to use in a signal handler, which an Event is not.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin to stop; for signal handlers and other threads."""
+        self._stopping = True
+        self._wake.put(None)
+
+    def run(self, drain: float) -> None:
+        """Run until `stop`, a signal, the client's end, or a handler's death; then drain and close."""
+        with _stop_signals(self.stop):
+            try:
+                self._look_after_workers()
+            finally:
+                deadline = time.monotonic() + drain
+                self._native.close(drain)
+                for workers in self._workers.values():
+                    workers.join(deadline)
+        for workers in self._workers.values():
+            if workers.failure is not None:
+                raise workers.failure
+
+    def _look_after_workers(self) -> None:
+        while not self._stopping:
+            # Also those that were registered meanwhile.
+            for name in self._handlers.keys() - self._workers.keys():
+                self._workers[name] = _Workers(name, self._handlers[name], self._native.subscribe(name))
+            for workers in self._workers.values():
+                workers.look()
+                if workers.is_over():
+                    return
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=_LOOK_INTERVAL)
+
+
+@contextlib.contextmanager
+def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn the first SIGTERM or SIGINT into `stop`, the second one into the end of the drain."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread can receive signals; whoever runs us elsewhere calls `stop`.
+        yield
+        return
+    stopping = False
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        stopping = True
+        stop()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            # None: it was not installed by Python, and cannot be by us.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,240 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+from bindwright import _handlers
+from bindwright._native import Event, Events, NativeClient, Reply
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bindwright.errors import BindwrightError
+
+Seconds = float | timedelta
+"""A time span: seconds as a number, or a `timedelta`."""
+
+Metadata = Mapping[str, str]
+"""Names and values for a component, as its documentation lists them."""
+
+_Handler = TypeVar("_Handler", bound=Callable[[Event], object])
+
+
+@dataclass(frozen=True)
+class ComponentInfo:
+    """What a component can do, and how it is.
+
+    * `name`: the name that calls use.
+    * `type`, `version`: `spec.type` and `spec.version`, in lower case.
+    * `input`, `output`: whether it can be subscribed to, and whether it can be invoked.
+    * `error`: why it cannot be used, or the last error of its connection; else `None`.
+    """
+
+    name: str
+    type: str
+    version: str
+    input: bool
+    output: bool
+    error: BindwrightError | None
+
+
+class Client:
+    """Calls bindings and receives events, in this process.
+
+    Opening a client reads the component documents and connects to nothing: a component is opened when it is
+    first used. Clients of the same resources and app id share their connections, so opening one for every
+    message is fine. A client may be shared between threads, not with a forked child process.
+
+    What is left out comes from the environment:
+
+    * `resources`: folders or files with component documents. Else `BINDWRIGHT_RESOURCES` (a list separated as
+      in `PATH`), else `./components`, else `./resources`.
+    * `app_id`: the name that `scopes` of documents are compared with. Else `APP_ID`.
+    * `transport`: the way to the bindings, `"embedded"`. Else `BINDWRIGHT_TRANSPORT`, else embedded.
+    * `timeout`: how long a call waits when it does not say, in seconds or as a `timedelta`.
+
+    Raises:
+        InvalidOptionsError: A folder is missing, or an argument or a variable cannot be used.
+        InvalidManifestError: Two components have one name. A fault in one document does not keep the others
+            from being used: see `faults()`.
+
+    Example:
+        >>> with Client(resources="./components") as client:
+        ...     reply = client.invoke_binding("checkout", "create", {"orderId": 1})
+        ...     reply.metadata["offset"]
+        '0'
+    """
+
+    __slots__ = ("__weakref__", "_handlers", "_loop", "_native", "_stopped")
+
+    def __init__(
+        self,
+        resources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        *,
+        app_id: str | None = None,
+        transport: Literal["embedded"] | None = None,
+        timeout: Seconds = 30.0,
+    ) -> None:
+        if isinstance(resources, str | os.PathLike):
+            resources = [resources]
+        self._native = NativeClient(resources, app_id, transport, timeout)
+        self._handlers: dict[str, _handlers.Registration] = {}
+        self._loop: _handlers.Loop | None = None
+        self._stopped = False
+
+    def invoke_binding(
+        self,
+        name: str,
+        operation: str,
+        data: object = b"",
+        metadata: Metadata | None = None,
+        timeout: Seconds | None = None,
+    ) -> Reply:
+        """Run one operation of the binding `name`; returns after the backend confirmed it.
+
+        `data` is sent verbatim when it is bytes-like and as UTF-8 when it is text; anything else is sent as
+        compact JSON. Left out it is empty, which is not the same as `None`: `None` is no data at all, a
+        tombstone on Kafka. `timeout` bounds the whole call, connecting included; without one the client's
+        counts. In a handler, the event's trace context goes with the call unless `metadata` has a
+        `traceparent`.
+
+        Raises:
+            ComponentNotFoundError, UnsupportedDirectionError, UnsupportedOperationError, InvalidRequestError,
+            PayloadTooLargeError: Nothing was sent, and the same call would fail again.
+            BindingTimeoutError, UnavailableError, QueueFullError: The time was over before anything was sent.
+            OutcomeUnknownError: The time was over afterwards; the data may or may not have arrived.
+            BindwrightError: Any other code, as the backend's answer asks for; see `bindwright.errors`.
+        """
+        return self._native.invoke(name, operation, data, metadata, timeout)
+
+    def invoke_many(
+        self,
+        name: str,
+        operation: str,
+        payloads: Iterable[object],
+        metadata: Metadata | Sequence[Metadata | None] | None = None,
+        timeout: Seconds | None = None,
+    ) -> list[Reply | BindwrightError]:
+        """Run one operation for many payloads at once; one result for each, in their order.
+
+        A payload that could not be sent has its error in its place; that error is not raised. `payloads` are
+        treated like `data` in `invoke_binding`. `metadata` is one mapping for all of them, or a sequence with
+        one for each. `timeout` is for all of them together.
+
+        Raises:
+            BindwrightError: What concerns all of them, such as `ComponentNotFoundError`.
+        """
+        return self._native.invoke_many(name, operation, payloads, metadata, timeout)
+
+    def binding(self, name: str, *, workers: int | None = None) -> Callable[[_Handler], _Handler]:
+        """Decorate the function that handles the events of the binding `name`; `run()` starts it.
+
+        Returning from it settles the event: it does not come again. Raising has it delivered again, after a
+        pause and before everything that follows it in its partition; the exception is logged by the logger
+        `bindwright`. It may return an `Outcome` to say something else. Events of a partition come one after
+        the other, partitions in parallel: while a handler is slow and partitions wait, its threads grow from
+        one to `workers`, 16 when left out.
+
+        Raises:
+            InvalidOptionsError: The binding has a handler already, or the function is `async` or a generator.
+        """
+        most = _handlers.DEFAULT_WORKERS if workers is None else workers
+        if most < 1:
+            _handlers.refuse(f"workers: expected at least 1, got {most}", "Allow at least one thread.")
+
+        def register(handler: _Handler) -> _Handler:
+            _handlers.check_handler(name, handler)
+            registration = _handlers.Registration(handler, most)
+            if self._handlers.setdefault(name, registration) is not registration:
+                _handlers.refuse(
+                    f"binding {name!r} has a handler already", "Register one function for a binding."
+                )
+            return handler
+
+        return register
+
+    def events(self, name: str) -> Events:
+        """Receive the events of the binding `name` one by one, settling each yourself.
+
+        The iterator waits for the next event and ends when it or the client is closed:
+
+        >>> with client.events("orders") as events:
+        ...     for event in events:
+        ...         print(event.json())
+        ...         event.ack()
+
+        An event that is not settled comes again when the program starts again; settling it counts for as long
+        as the iterator is in use. A backend that is down is no
+        error: its events come when it is back.
+
+        Raises:
+            ComponentNotFoundError, UnsupportedDirectionError, InvalidSettingsError: No events come from it.
+        """
+        return self._native.events(name)
+
+    def run(self, drain: Seconds = 10.0) -> None:
+        """Run the registered handlers until SIGTERM, SIGINT (Ctrl-C) or `stop()`; then drain and close.
+
+        Draining means: no more events are begun, and those that were begun have up to `drain` (seconds or a
+        `timedelta`). What is not settled by then comes again. Returns normally after a signal; a second one
+        ends the drain. Signals are heeded only when this is called in the main thread. A `SystemExit` or
+        `KeyboardInterrupt` of a handler ends the run, too, and is raised here.
+
+        Raises:
+            InvalidOptionsError: No handler is registered.
+            ComponentNotFoundError, UnsupportedDirectionError, InvalidSettingsError: A binding with a handler
+                cannot be subscribed to.
+            BindwrightError: Something settled could not be recorded; it will be delivered again.
+        """
+        if not self._handlers:
+            _handlers.refuse("no handler is registered", "Decorate one with `@client.binding(name)` first.")
+        loop = _handlers.Loop(self._native, self._handlers)
+        self._loop = loop
+        if self._stopped:
+            loop.stop()
+        loop.run(drain.total_seconds() if isinstance(drain, timedelta) else drain)
+
+    def stop(self) -> None:
+        """Let `run()` drain and return. For other threads and for handlers; does not wait."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    def components(self) -> list[ComponentInfo]:
+        """All components in scope and how they are, by name."""
+        return [ComponentInfo(*parts) for parts in self._native.components()]
+
+    def faults(self) -> list[BindwrightError]:
+        """Documents that were left out and settings that look wrong, as errors that were not raised."""
+        return self._native.faults()
+
+    def close(self, drain: Seconds = 10.0) -> None:
+        """Receive no more events, wait up to `drain` for handlers, record what was settled and disconnect.
+
+        Calls that are under way finish on their own. Closing twice is fine.
+
+        Raises:
+            BindwrightError: Something settled could not be recorded; it will be delivered again.
+        """
+        self._native.close(drain)
+
+    @property
+    def transport(self) -> str:
+        """The way that was chosen: `"embedded"`."""
+        return self._native.transport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client, {self.transport}>"

@@ -1,0 +1,282 @@
+//! The native client that `bindwright.Client` wraps. Tests: `tests/test_invoke.py`, `tests/test_client.py`.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bindwright::{
+    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Metadata, Request, Result, TransportKind,
+};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use crate::convert;
+use crate::errors::{Fault, exception, guarded, to_py};
+use crate::events::Events;
+use crate::reply::Reply;
+use crate::subscription::{Shared, Subscription};
+use crate::trace;
+use crate::waiting::Interrupts;
+
+/// One component, as a tuple: name, type, version, input, output, error.
+type Component<'py> = (String, String, String, bool, bool, Option<Bound<'py, PyAny>>);
+
+#[pyclass(frozen, module = "bindwright._native")]
+pub(crate) struct NativeClient {
+    client: Client,
+    subscriptions: Mutex<Vec<Weak<Shared>>>,
+}
+
+impl NativeClient {
+    fn attach(&self, py: Python<'_>, name: &str, hand_out: HandOut) -> PyResult<Arc<Shared>> {
+        let mut interrupts = Interrupts::default();
+        let attached =
+            py.detach(|| self.client.block_on(self.client.subscribe(name, hand_out), || interrupts.look()));
+        interrupts.check()?;
+        let subscription = attached.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))?;
+        let shared = Shared::new(self.client.clone(), subscription);
+        let mut subscriptions = self.subscriptions.lock();
+        subscriptions.retain(|known| known.strong_count() > 0);
+        subscriptions.push(Arc::downgrade(&shared));
+        Ok(shared)
+    }
+}
+
+impl NativeClient {
+    /// Handlers finish first: what they call meanwhile still needs an open client.
+    fn drain_and_close(
+        &self,
+        subscriptions: &[Weak<Shared>],
+        drain: Duration,
+        interrupts: &mut Interrupts,
+    ) -> Result<()> {
+        let now = Instant::now();
+        let deadline = now.checked_add(drain).unwrap_or(now + bindwright::DEFAULT_DRAIN);
+        let subscriptions: Vec<_> = subscriptions.iter().filter_map(Weak::upgrade).collect();
+        for shared in &subscriptions {
+            shared.begin_stopping();
+        }
+        let drained = self.client.block_on(
+            async {
+                let mut result = Ok(());
+                for shared in &subscriptions {
+                    result = result.and(shared.subscription.stop(deadline).await);
+                }
+                result
+            },
+            || interrupts.look(),
+        );
+        // Also after Ctrl-C, but then nothing is waited for.
+        let closed = self.client.block_on(self.client.close(Duration::ZERO), || false);
+        drained.unwrap_or(Ok(())).and(closed.unwrap_or(Ok(())))
+    }
+}
+
+#[pymethods]
+impl NativeClient {
+    #[new]
+    #[pyo3(signature = (resources, app_id, transport, timeout, /))]
+    fn new(
+        py: Python<'_>,
+        resources: Option<Vec<PathBuf>>,
+        app_id: Option<String>,
+        transport: Option<&str>,
+        timeout: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        guarded(py, || {
+            let timeout =
+                convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
+            let transport =
+                transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
+            let options = ClientOptions { resources, app_id, transport, timeout };
+            let client = py.detach(|| Client::open(options)).map_err(|error| to_py(py, &error))?;
+            Ok(Self { client, subscriptions: Mutex::default() })
+        })
+    }
+
+    /// One call: positional arguments only, and nothing done twice, as this is what programs do all day.
+    #[pyo3(signature = (name, operation, data, metadata, timeout, /))]
+    fn invoke(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        operation: &str,
+        data: &Bound<'_, PyAny>,
+        metadata: &Bound<'_, PyAny>,
+        timeout: &Bound<'_, PyAny>,
+    ) -> PyResult<Reply> {
+        guarded(py, || {
+            let request = request(data, metadata);
+            let (request, timeout) = request
+                .and_then(|request| Ok((request, convert::duration("timeout", timeout)?)))
+                .map_err(|fault| fault.into_exception(py, name, operation))?;
+            let mut interrupts = Interrupts::default();
+            let reply = py.detach(|| {
+                self.client.invoke_binding_blocking(name, operation, request, timeout, || interrupts.look())
+            });
+            interrupts.check()?;
+            reply.map(Reply::from).map_err(|error| to_py(py, &error))
+        })
+    }
+
+    /// Many calls in one crossing; `metadata` is for all of them, or a sequence with an entry for each.
+    #[pyo3(signature = (name, operation, payloads, metadata, timeout, /))]
+    fn invoke_many<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        operation: &str,
+        payloads: &Bound<'py, PyAny>,
+        metadata: &Bound<'py, PyAny>,
+        timeout: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        guarded(py, || {
+            let prepared = requests(payloads, metadata);
+            let (prepared, timeout) = prepared
+                .and_then(|prepared| Ok((prepared, convert::duration("timeout", timeout)?)))
+                .map_err(|fault| fault.into_exception(py, name, operation))?;
+            // What cannot be sent gets its error in its place; the others are sent.
+            let mut refused = Vec::with_capacity(prepared.len());
+            let mut requests = Vec::with_capacity(prepared.len());
+            for request in prepared {
+                match request {
+                    Ok(request) => {
+                        requests.push(request);
+                        refused.push(None);
+                    }
+                    Err(Fault::Raised(error)) => return Err(error),
+                    Err(fault) => refused.push(Some(fault.into_exception(py, name, operation))),
+                }
+            }
+            let mut interrupts = Interrupts::default();
+            let replies = py.detach(|| {
+                self.client.invoke_many_blocking(name, operation, requests, timeout, || interrupts.look())
+            });
+            interrupts.check()?;
+            let mut replies = replies.map_err(|error| to_py(py, &error))?.into_iter();
+            let outcomes = PyList::empty(py);
+            for refused in refused {
+                let outcome = match refused {
+                    Some(error) => error.value(py).clone().into_any(),
+                    None => match replies.next().unwrap_or_else(|| Err(no_result())) {
+                        Ok(reply) => Bound::new(py, Reply::from(reply))?.into_any(),
+                        Err(error) => exception(py, &error)?,
+                    },
+                };
+                outcomes.append(outcome)?;
+            }
+            Ok(outcomes)
+        })
+    }
+
+    /// Attach a handler's workers.
+    #[pyo3(signature = (name, /))]
+    fn subscribe(&self, py: Python<'_>, name: &str) -> PyResult<Subscription> {
+        guarded(py, || self.attach(py, name, HandOut::LaneAtATime).map(Subscription))
+    }
+
+    /// Attach a program that pulls.
+    #[pyo3(signature = (name, /))]
+    fn events(&self, py: Python<'_>, name: &str) -> PyResult<Events> {
+        guarded(py, || self.attach(py, name, HandOut::Freely).map(Events))
+    }
+
+    /// All components in scope and how they are, by name.
+    fn components<'py>(&self, py: Python<'py>) -> PyResult<Vec<Component<'py>>> {
+        guarded(py, || {
+            let components = py.detach(|| self.client.components());
+            let tuple = |info: ComponentInfo| {
+                let error = info.error.map(|error| exception(py, &error)).transpose()?;
+                Ok((info.name, info.component_type, info.version, info.input, info.output, error))
+            };
+            components.into_iter().map(tuple).collect()
+        })
+    }
+
+    /// Documents that were left out and settings that look wrong, as exceptions that nobody raised.
+    fn faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        guarded(py, || self.client.faults().iter().map(|error| exception(py, error)).collect())
+    }
+
+    /// Begin no more events, wait up to `drain` for those begun, record what was settled, leave.
+    #[pyo3(signature = (drain, /))]
+    fn close(&self, py: Python<'_>, drain: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(py, || {
+            let drain = convert::duration("drain", drain).map_err(|fault| fault.into_option_error(py))?;
+            let drain = drain.unwrap_or(bindwright::DEFAULT_DRAIN);
+            let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
+            let mut interrupts = Interrupts::default();
+            let closed = py.detach(|| self.drain_and_close(&subscriptions, drain, &mut interrupts));
+            interrupts.check()?;
+            closed.map_err(|error| to_py(py, &error))
+        })
+    }
+
+    /// The way that was chosen.
+    #[getter]
+    fn transport(&self) -> &'static str {
+        self.client.transport().as_str()
+    }
+}
+
+fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> Result<Request, Fault> {
+    let mut metadata = convert::metadata(metadata)?;
+    trace::add_to(&mut metadata);
+    Ok(Request { body: convert::body(data)?, metadata })
+}
+
+/// One request, or the reason why there is none, for each payload.
+fn requests(
+    payloads: &Bound<'_, PyAny>,
+    metadata: &Bound<'_, PyAny>,
+) -> Result<Vec<Result<Request, Fault>>, Fault> {
+    let single = payloads.is_instance_of::<PyBytes>()
+        || payloads.is_instance_of::<PyString>()
+        || payloads.is_instance_of::<PyDict>();
+    let payloads = match payloads.try_iter() {
+        Ok(payloads) if !single => payloads.collect::<PyResult<Vec<_>>>()?,
+        _ => {
+            let given = convert::type_name(payloads);
+            return Err(Fault::refused(format!("payloads: expected a sequence of payloads, got {given}")));
+        }
+    };
+    let common = metadata.is_none() || metadata.hasattr("keys")?;
+    if common {
+        let metadata = {
+            let mut metadata = convert::metadata(metadata)?;
+            trace::add_to(&mut metadata);
+            share(&metadata)
+        };
+        let request = |data| Ok(Request { body: convert::body(data)?, metadata: metadata.clone() });
+        return Ok(payloads.iter().map(request).collect());
+    }
+    let Ok(each) = metadata.try_iter() else {
+        let given = convert::type_name(metadata);
+        return Err(Fault::refused(format!(
+            "metadata: expected a mapping or a sequence of them, got {given}"
+        )));
+    };
+    let each = each.collect::<PyResult<Vec<_>>>()?;
+    if each.len() != payloads.len() {
+        return Err(Fault::refused(format!(
+            "metadata: expected one entry for each of the {} payloads, got {}",
+            payloads.len(),
+            each.len()
+        )));
+    }
+    Ok(payloads.iter().zip(&each).map(|(data, metadata)| request(data, metadata)).collect())
+}
+
+/// The same metadata with values that many requests can share.
+fn share(metadata: &Metadata) -> Metadata {
+    metadata.iter().map(|(name, value)| (name.to_owned(), Arc::<str>::from(value.text()))).collect()
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorCode::Cancelled, "the call was interrupted")
+}
+
+fn no_result() -> Error {
+    Error::new(ErrorCode::Internal, "the binding gave fewer results than it was given requests")
+}

@@ -1,0 +1,49 @@
+//! The native part of the Python package `bindwright`: it translates between Python's values and core's API, and
+//! decides nothing itself.
+//!
+//! `python/bindwright/_native.pyi` is the stub, `python/bindwright/client.py` the class that users see.
+#![allow(clippy::doc_markdown, reason = "what documents a Python class is written for Python's help()")]
+
+#[cfg(feature = "bench")]
+mod bench;
+mod client;
+mod convert;
+mod errors;
+mod event;
+mod events;
+mod reply;
+mod subscription;
+mod tools;
+mod trace;
+mod waiting;
+
+/// The module `bindwright._native`; private, its names may change.
+#[pyo3::pymodule]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[cfg(feature = "bench")]
+    #[pymodule_export]
+    use crate::bench::register_noop;
+    #[pymodule_export]
+    use crate::client::NativeClient;
+    #[pymodule_export]
+    use crate::event::{Event, Outcome};
+    #[pymodule_export]
+    use crate::events::Events;
+    #[pymodule_export]
+    use crate::reply::Reply;
+    #[pymodule_export]
+    use crate::subscription::Subscription;
+    #[pymodule_export]
+    use crate::tools::{DevBroker, run_command};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+        module.add("DEFAULT_TIMEOUT", bindwright::DEFAULT_TIMEOUT.as_secs_f64())?;
+        module.add("DEFAULT_DRAIN", bindwright::DEFAULT_DRAIN.as_secs_f64())?;
+        let codes = bindwright::ErrorCode::ALL.iter().map(|code| (code.as_str(), code.class_name()));
+        module.add("ERROR_CODES", codes.collect::<Vec<_>>())
+    }
+}

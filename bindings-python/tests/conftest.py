@@ -1,0 +1,119 @@
+"""A broker inside the test process, component documents that name it, and waiting with a deadline."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from bindwright import Client
+from bindwright._native import DevBroker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+DOCUMENT = """\
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata:
+  name: {name}
+spec:
+  type: bindings.kafka
+  version: v1
+  metadata:
+"""
+
+# Not 0: a test never asks two brokers or two groups for the same name.
+_numbers = itertools.count(1)
+
+
+class Folder:
+    """A folder of component documents."""
+
+    def __init__(self, path: Path, bootstrap: str) -> None:
+        self.path = path
+        self.bootstrap = bootstrap
+
+    def kafka(self, name: str = "orders", **settings: object) -> str:
+        """Write a Kafka component with a topic and a consumer group of its own; returns the topic."""
+        topic = f"{name}-{next(_numbers)}"
+        settings = {
+            "brokers": self.bootstrap,
+            "authType": "none",
+            "topics": topic,
+            "publishTopic": topic,
+            "consumerGroup": topic,
+            "initialOffset": "oldest",
+            "consumeRetryInterval": "10ms",
+            # The broker lets a group that somebody left rest for a session, less a second.
+            "sessionTimeout": "3s",
+            "heartbeatInterval": "1s",
+        } | settings
+        lines = [f'    - name: {key}\n      value: "{value}"\n' for key, value in settings.items()]
+        (self.path / f"{name}.yaml").write_text(DOCUMENT.format(name=name) + "".join(lines))
+        return topic
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[DevBroker]:
+    broker = DevBroker()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, broker: DevBroker) -> Folder:
+    return Folder(tmp_path, broker.bootstrap)
+
+
+@pytest.fixture
+def client(folder: Folder) -> Iterator[Client]:
+    """A client with one component, `orders`, which sends to the topic that it receives from."""
+    folder.kafka()
+    with Client(folder.path) as client:
+        yield client
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until the condition holds; fail after a while."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.005)
+
+
+class Program(Protocol):
+    """Starts a Python program in a folder."""
+
+    def __call__(self, source: str, *arguments: str) -> subprocess.Popen[str]: ...
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """Programs in processes of their own; ended with the test, if they did not end themselves."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(source: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", source, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONWARNINGS": "ignore::DeprecationWarning"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()

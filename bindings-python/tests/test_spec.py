@@ -1,0 +1,210 @@
+"""Runs `tests/spec/kafka.yaml`; `tests/spec/README.md` describes the format."""
+
+from __future__ import annotations
+
+import base64
+import queue
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from bindwright import BindwrightError, Client, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from real_kafka import Kafka
+
+pytest_plugins = ("real_kafka",)
+pytestmark = pytest.mark.timeout(180)
+
+SPECIFICATION = Path(__file__).resolve().parents[2] / "tests" / "spec" / "kafka.yaml"
+CASES: list[dict[str, Any]] = yaml.safe_load(SPECIFICATION.read_text(encoding="utf-8"))
+PATIENCE_SECONDS = 30.0
+LEFT_OUT = object()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_case(case: dict[str, Any], kafka: Kafka, tmp_path: Path) -> None:
+    run = Run(kafka, tmp_path, case)
+    try:
+        for number, step in enumerate(case["steps"], 1):
+            run.step(step, f"step {number}")
+    finally:
+        run.close()
+
+
+class Puller:
+    """Waits for the next event of a binding in a thread, because the iterator waits without a deadline."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._events = client.events(name)
+        self._wanted = threading.Semaphore(0)
+        self._found: queue.Queue[Event | None] = queue.Queue()
+        self._asked = False
+        self._thread = threading.Thread(target=self._pull)
+        self._thread.start()
+
+    def next(self, seconds: float) -> Event | None:
+        """The next event, or `None` when none comes in time."""
+        if not self._asked:
+            self._wanted.release()
+        try:
+            event = self._found.get(timeout=seconds)
+        except queue.Empty:
+            # It may still come, for the next who asks.
+            self._asked = True
+            return None
+        self._asked = False
+        return event
+
+    def close(self) -> None:
+        self._events.close(0.0)
+        self._wanted.release()
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+
+    def _pull(self) -> None:
+        while True:
+            self._wanted.acquire()
+            event = next(self._events, None)
+            self._found.put(event)
+            if event is None:
+                return
+
+
+class Run:
+    """One case: its topic, its group, its client."""
+
+    def __init__(self, kafka: Kafka, folder: Path, case: dict[str, Any]) -> None:
+        self._names = {
+            "{brokers}": kafka.bootstrap,
+            "{topic}": kafka.unique("topic"),
+            "{group}": kafka.unique("group"),
+        }
+        self._folder = folder
+        self._pullers: dict[str, Puller] = {}
+        kafka.create_topic(self._names["{topic}"], case.get("partitions", 1))
+        (folder / "orders.yaml").write_text(self._fill(case["components"]), encoding="utf-8")
+        self._client = Client(folder)
+
+    def close(self) -> None:
+        for puller in self._pullers.values():
+            puller.close()
+        self._pullers.clear()
+        self._client.close(5.0)
+
+    def step(self, step: dict[str, Any], place: str) -> None:
+        match step:
+            case {"invoke": name}:
+                self._invoke(name, step, place)
+            case {"event": name}:
+                self._event(name, step, place)
+            case {"subscribe": name, "error": expected}:
+                with pytest.raises(BindwrightError) as raised:
+                    self._client.events(name)
+                check_error(raised.value, expected, place)
+            case {"quiet": name}:
+                assert self._pullers[name].next(1.0) is None, f"{place}: an event came"
+            case {"faults": expected}:
+                faults = self._client.faults()
+                assert len(faults) == len(expected), f"{place}: {faults}"
+                for one in expected:
+                    found = [fault for fault in faults if one.get("text", "") in str(fault)]
+                    assert found, f"{place}: {one} is not in {faults}"
+                    check_error(found[0], one, place)
+            case {"reopen": True}:
+                self.close()
+                self._client = Client(self._folder)
+            case _:
+                pytest.fail(f"{place}: not a step: {step}")
+
+    def _invoke(self, name: str, step: dict[str, Any], place: str) -> None:
+        arguments: dict[str, Any] = {}
+        if "metadata" in step:
+            arguments["metadata"] = {key: self._fill(value) for key, value in step["metadata"].items()}
+        if "timeout" in step:
+            arguments["timeout"] = step["timeout"]
+        data = data_to_send(step)
+        if data is not LEFT_OUT:
+            arguments["data"] = data
+        operation = step.get("operation", "create")
+        if "error" in step:
+            with pytest.raises(BindwrightError) as raised:
+                self._client.invoke_binding(name, operation, **arguments)
+            check_error(raised.value, step["error"], place)
+            return
+        reply = self._client.invoke_binding(name, operation, **arguments)
+        self._check_metadata(reply.metadata, step.get("reply", {}), place)
+
+    def _event(self, name: str, step: dict[str, Any], place: str) -> None:
+        if name not in self._pullers:
+            self._pullers[name] = Puller(self._client, name)
+        event = self._pullers[name].next(PATIENCE_SECONDS)
+        assert event is not None, f"{place}: no event came"
+        if "data" in step:
+            assert event.data == data_expected(step["data"]), place
+        if "attempt" in step:
+            assert event.attempt == step["attempt"], place
+        self._check_metadata(event.metadata, step.get("metadata", {}), place)
+        match step.get("settle"):
+            case None:
+                pass
+            case "ack":
+                assert event.ack(), place
+            case "retry":
+                assert event.retry(), place
+            case "drop":
+                assert event.drop(), place
+            case other:
+                pytest.fail(f"{place}: no outcome {other!r}")
+
+    def _check_metadata(self, found: Mapping[str, str], expected: dict[str, Any], place: str) -> None:
+        for name, value in expected.items():
+            if value is None:
+                assert name not in found, f"{place}: {name}"
+            elif value is True:
+                assert name in found, f"{place}: {name}"
+            else:
+                assert found.get(name) == self._fill(value), f"{place}: {name}"
+
+    def _fill(self, text: str) -> str:
+        for placeholder, value in self._names.items():
+            text = text.replace(placeholder, value)
+        return text
+
+
+def data_to_send(step: dict[str, Any]) -> object:
+    match step.get("data", LEFT_OUT):
+        case {"text": text} | {"json": text}:
+            return text
+        case {"base64": text}:
+            return base64.b64decode(text)
+        case {"repeat": {"text": text, "times": times}}:
+            return text * times
+        case "none":
+            return None
+        case _:
+            return LEFT_OUT
+
+
+def data_expected(data: Any) -> bytes | None:
+    match data:
+        case {"text": text}:
+            return str(text).encode()
+        case {"base64": text}:
+            return base64.b64decode(text)
+        case _:
+            assert data == "none", f"not data to expect: {data}"
+            return None
+
+
+def check_error(error: BindwrightError, expected: dict[str, Any], place: str) -> None:
+    for name, value in expected.items():
+        if name == "text":
+            assert value in str(error), place
+        else:
+            assert getattr(error, name) == value, f"{place}: {name} of {error}"

@@ -1,0 +1,50 @@
+"""W3C trace context: from an event to the calls that its handler makes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from bindwright import Client, Event
+from conftest import wait_until
+
+if TYPE_CHECKING:
+    from conftest import Folder
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+OWN = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+def test_calls_in_a_handler_take_over_the_events_trace(folder: Folder) -> None:
+    folder.kafka("orders")
+    folder.kafka("audit")
+    contexts: list[tuple[str | None, str | None]] = []
+    with Client(folder.path) as client:
+
+        @client.binding("orders")
+        def on_order(event: Event) -> None:
+            client.invoke_binding("audit", "create", "plain", {"partitionKey": "k"})
+            client.invoke_binding("audit", "create", "own", {"partitionKey": "k", "traceparent": OWN})
+            client.invoke_many("audit", "create", ["many"], {"partitionKey": "k"})
+            contexts.append((event.traceparent, event.tracestate))
+
+        for trace in ({"traceparent": PARENT, "tracestate": "vendor=1"}, {}, {"traceparent": "nonsense"}):
+            client.invoke_binding("orders", "create", b"", {"partitionKey": "k", **trace})
+        thread = threading.Thread(target=client.run)
+        thread.start()
+        wait_until(lambda: len(contexts) == 3)
+        client.stop()
+        thread.join(20)
+
+    assert contexts == [(PARENT, "vendor=1"), (None, None), (None, None)]
+    with Client(folder.path) as client, client.events("audit") as events:
+        received = []
+        for _ in range(9):
+            event = next(events)
+            event.ack()
+            received.append(
+                (event.text(), event.metadata.get("traceparent"), event.metadata.get("tracestate"))
+            )
+    first = [("plain", PARENT, "vendor=1"), ("own", OWN, None), ("many", PARENT, "vendor=1")]
+    other = [("plain", None, None), ("own", OWN, None), ("many", None, None)]
+    assert received == first + other + other

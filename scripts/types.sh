@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Types of everything in Python; and whether the stub of the native module says what the module has.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-.venv/bin/python}
+case $python in /*) ;; *) python=$PWD/$python ;; esac
+
+(cd bindings-python && "$python" -m mypy --strict python tests)
+(cd bindings-python && "$python" -m mypy.stubtest bindwright._native)
+strict() { "$python" -m mypy --strict --python-version 3.11 --enable-error-code ignore-without-code "$@"; }
+MYPYPATH=tests/servers strict tests/servers
+MYPYPATH=tests/packages strict tests/packages
+MYPYPATH=examples/orders strict examples/orders/*.py
+# Each example is a program of its own.
+for program in examples/orders/python/*.py; do strict "$program"; done
+MYPYPATH=tests/servers strict scripts/*.py
+if compgen -G 'benches/*.py' >/dev/null; then
+    if "$python" -c 'import confluent_kafka' 2>/dev/null; then (cd benches && strict ./*.py); fi
+fi

@@ -1,0 +1,83 @@
+"""Other programs, run as a user runs them: started, read line by line with a deadline, told to stop."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+DEADLINE_S = 40.0
+
+
+def clean_environment() -> dict[str, str]:
+    """Nothing of ours may leak into the program: no search path, no variable that Bindwright reads."""
+    ours = ("PYTHON", "BINDWRIGHT_", "DAPR_", "APP_ID", "VIRTUAL_ENV", "KAFKA_BROKERS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+class Program:
+    """A process whose output is kept; killed at the end of the `with` block."""
+
+    def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
+        self._name = " ".join(Path(part).name for part in command)
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def line(self, start: str = "") -> str:
+        """The next line that begins so."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{self._name}: no line {start!r} in time, but:\n{self.text}") from None
+            assert line is not None, f"{self._name} ended before it said {start!r}:\n{self.text}"
+            if line.startswith(start):
+                return line
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends a signal; returns the exit code."""
+        self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self._process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        return code
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                self.lines.append(line)
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
