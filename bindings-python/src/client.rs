@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bindwright::{
     Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Metadata, Request, Result, TransportKind,
@@ -44,32 +44,18 @@ impl NativeClient {
 }
 
 impl NativeClient {
-    /// Handlers finish first: what they call meanwhile still needs an open client.
+    /// Begins no more events and closes; after Ctrl-C closing goes on without anybody who waits for it.
     fn drain_and_close(
         &self,
         subscriptions: &[Weak<Shared>],
         drain: Duration,
         interrupts: &mut Interrupts,
     ) -> Result<()> {
-        let now = Instant::now();
-        let deadline = now.checked_add(drain).unwrap_or(now + bindwright::DEFAULT_DRAIN);
-        let subscriptions: Vec<_> = subscriptions.iter().filter_map(Weak::upgrade).collect();
-        for shared in &subscriptions {
+        for shared in subscriptions.iter().filter_map(Weak::upgrade) {
             shared.begin_stopping();
         }
-        let drained = self.client.block_on(
-            async {
-                let mut result = Ok(());
-                for shared in &subscriptions {
-                    result = result.and(shared.subscription.stop(deadline).await);
-                }
-                result
-            },
-            || interrupts.look(),
-        );
-        // Also after Ctrl-C, but then nothing is waited for.
-        let closed = self.client.block_on(self.client.close(Duration::ZERO), || false);
-        drained.unwrap_or(Ok(())).and(closed.unwrap_or(Ok(())))
+        let closed = self.client.block_on(self.client.close(drain), || interrupts.look());
+        closed.unwrap_or(Ok(()))
     }
 }
 

@@ -61,8 +61,11 @@ struct Shared {
     runtime: tokio::runtime::Handle,
     timeout: Duration,
     subscriptions: Mutex<Vec<Subscription>>,
+    /// No new subscriptions. Handlers that still run may call until they are done.
+    closing: AtomicBool,
+    /// No new calls either.
     closed: AtomicBool,
-    closing: tokio::sync::OnceCell<Result<()>>,
+    stopped: tokio::sync::OnceCell<Result<()>>,
 }
 
 impl Client {
@@ -89,8 +92,9 @@ impl Client {
             runtime: runtime::handle()?,
             timeout: options.timeout.unwrap_or(DEFAULT_TIMEOUT),
             subscriptions: Mutex::default(),
+            closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            closing: tokio::sync::OnceCell::new(),
+            stopped: tokio::sync::OnceCell::new(),
         })))
     }
 
@@ -185,6 +189,9 @@ impl Client {
     /// events come when it is back.
     pub async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
         self.check_open()?;
+        if self.0.closing.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
+        }
         let subscription = self.on_runtime(self.0.transport.subscribe(name, hand_out)).await?;
         self.0.subscriptions.lock().push(subscription.clone());
         Ok(subscription)
@@ -224,7 +231,7 @@ impl Client {
     }
 
     /// Takes in no more events, waits up to `drain` for handlers, records what was settled and leaves the brokers'
-    /// groups. Calls that are under way finish on their own. Closing again waits for the first time to end.
+    /// groups. Handlers may call bindings until they are done; calls that are under way finish on their own. Closing again waits for the first time to end.
     ///
     /// # Errors
     /// When something settled could not be recorded: it will be delivered again.
@@ -232,9 +239,12 @@ impl Client {
         if self.0.process != std::process::id() {
             return Ok(());
         }
-        self.0.closed.store(true, Ordering::Release);
+        self.0.closing.store(true, Ordering::Release);
         // A second caller waits for the first; should the first stop waiting, its inputs are stopped all the same.
-        self.0.closing.get_or_init(|| self.stop_all(Instant::now() + drain)).await.clone()
+        let deadline = Instant::now().checked_add(drain).unwrap_or_else(|| Instant::now() + FOREVER);
+        let stopped = self.0.stopped.get_or_init(|| self.stop_all(deadline)).await.clone();
+        self.0.closed.store(true, Ordering::Release);
+        stopped
     }
 
     async fn stop_all(&self, deadline: Instant) -> Result<()> {

@@ -20,6 +20,9 @@ use crate::runtime;
 /// The port that Kafka clients try when nobody says otherwise.
 pub const DEFAULT_PORT: u16 = 9092;
 
+/// How long a new group waits for more members: the mock's own three seconds are long for a first try.
+const GROUP_DELAY_MS: i32 = 100;
+
 /// A running broker; it ends, with everything in it, when this is dropped.
 pub struct DevBroker {
     address: SocketAddr,
@@ -50,7 +53,7 @@ impl DevBroker {
         })?;
         let address = listener.local_addr().map_err(|error| internal(&error.to_string()))?;
         let host = CString::new(address.ip().to_string()).map_err(|error| internal(&error.to_string()))?;
-        if !ffi::advertise_mock_broker(cluster.client(), 1, &host, address.port()) {
+        if !ffi::set_up_mock_broker(cluster.client(), 1, &host, address.port(), GROUP_DELAY_MS) {
             return Err(internal("no mock cluster"));
         }
         let forward = runtime::handle()?.spawn(async move {

@@ -124,12 +124,14 @@ pub(super) fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     status != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
-/// Changes the address that a mock cluster's broker gives to clients; `false` when the client has no mock cluster.
-pub(super) fn advertise_mock_broker<C: ClientContext>(
+/// Changes the address that a mock cluster's broker gives to clients, and how long it waits for more members of a new
+/// group; `false` when the client has no mock cluster.
+pub(super) fn set_up_mock_broker<C: ClientContext>(
     client: &Client<C>,
     broker: i32,
     host: &CString,
     port: u16,
+    group_delay_ms: i32,
 ) -> bool {
     // SAFETY: the client is alive; the cluster belongs to it, and librdkafka copies the host.
     unsafe {
@@ -138,6 +140,7 @@ pub(super) fn advertise_mock_broker<C: ClientContext>(
             return false;
         }
         sys::rd_kafka_mock_broker_set_host_port(cluster, broker, host.as_ptr(), i32::from(port));
+        sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, group_delay_ms);
         true
     }
 }
