@@ -323,7 +323,7 @@ where
         }
         let token = event.token();
         // A task of its own turns a panic into an error.
-        let span = telemetry::handling(&event);
+        let span = telemetry::handling(event.binding(), event.attempt(), event.metadata());
         let outcome = tokio::spawn(handler(event).instrument(span)).await.unwrap_or(Outcome::RETRY);
         subscription.settle(&[(token, outcome)]);
     }

@@ -5,7 +5,6 @@
 use tracing::Span;
 use tracing::field::{Empty, display};
 
-use crate::event::Event;
 use crate::metadata::Metadata;
 
 /// The span of one invocation; `traceparent` is filled in where the request carries one.
@@ -16,10 +15,9 @@ pub(crate) fn invocation(binding: &str, operation: &str, metadata: Option<&Metad
 }
 
 /// The span in which a handler runs.
-pub(crate) fn handling(event: &Event) -> Span {
-    let span = tracing::info_span!(target: "bindwright", "event", binding = event.binding(),
-        attempt = event.attempt(), traceparent = Empty);
-    record_trace(&span, Some(event.metadata()));
+pub(crate) fn handling(binding: &str, attempt: u32, metadata: &Metadata) -> Span {
+    let span = tracing::info_span!(target: "bindwright", "event", binding, attempt, traceparent = Empty);
+    record_trace(&span, Some(metadata));
     span
 }
 

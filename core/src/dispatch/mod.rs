@@ -12,6 +12,7 @@
 
 mod backoff;
 mod lane;
+mod lanes;
 mod prefix;
 mod subscription;
 #[cfg(test)]
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use crate::event::NewEvent;
 
 pub use backoff::Backoff;
+pub(crate) use lanes::SubscriptionState;
 pub use prefix::SettledPrefix;
-pub(crate) use subscription::SubscriptionState;
 pub use subscription::{HandOut, Subscription};
 
 /// Told by dispatch what became of a lane's events.

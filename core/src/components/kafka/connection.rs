@@ -1,7 +1,7 @@
 //! One librdkafka producer: hands records over, brings delivery reports home.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ pub(super) struct Context {
     /// Batches that ended during the last serving.
     ended: Mutex<Vec<Arc<Batch>>>,
     batches_out: Arc<AtomicUsize>,
+    /// Something failed: look whether it was fatal. The error itself does not tell, it has the code of its cause.
+    failed: AtomicBool,
 }
 
 /// How the client library sees the cluster.
@@ -73,6 +75,15 @@ impl Health {
         self.state.lock().last_error.clone()
     }
 
+    /// The producer refuses every further record.
+    fn mark_fatal(&self, reason: String) {
+        let mut state = self.state.lock();
+        state.fatal = true;
+        state.last_error = Some(reason);
+        drop(state);
+        self.changed.notify_one();
+    }
+
     fn note(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         let mut state = self.state.lock();
         match code {
@@ -80,10 +91,6 @@ impl Health {
             Some(RDKafkaErrorCode::AllBrokersDown) => {
                 state.unreachable = true;
                 state.last_error.get_or_insert_with(|| reason.to_owned());
-            }
-            Some(RDKafkaErrorCode::Fatal) => {
-                state.fatal = true;
-                state.last_error = Some(reason.to_owned());
             }
             _ => state.last_error = Some(reason.to_owned()),
         }
@@ -112,6 +119,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.failed.store(true, Ordering::Release);
         self.health.note(error.rdkafka_error_code(), reason);
     }
 }
@@ -132,6 +140,7 @@ impl ProducerContext for Context {
                 offset: Some(message.offset()).filter(|offset| *offset >= 0),
             })),
             Err((error, message)) => {
+                self.failed.store(true, Ordering::Release);
                 in_flight.receipt.fail(delivery_error(error, may_be_persisted(message)));
             }
         }
@@ -159,7 +168,8 @@ impl Connection {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         let batches_out = Arc::new(AtomicUsize::new(0));
-        let context = Context { health, ended: Mutex::default(), batches_out: batches_out.clone() };
+        let failed = AtomicBool::new(false);
+        let context = Context { health, ended: Mutex::default(), batches_out: batches_out.clone(), failed };
         let producer = BaseProducer::from_config_and_context(config, context)
             .map_err(|error| failure::from_kafka(&error, "the producer does not start"))?;
         let producer = Arc::new(producer);
@@ -192,6 +202,7 @@ impl Connection {
                 }
                 _ => failure::from_kafka(&error, "the record cannot be sent"),
             };
+            self.look_for_fatal_error();
             (error, base.delivery_opaque.receipt)
         })
     }
@@ -202,6 +213,15 @@ impl Connection {
             self.producer.poll(Duration::ZERO);
         }
         ended.append(&mut self.producer.context().ended.lock());
+        if self.producer.context().failed.swap(false, Ordering::AcqRel) {
+            self.look_for_fatal_error();
+        }
+    }
+
+    fn look_for_fatal_error(&self) {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            self.producer.context().health.mark_fatal(format!("{code}: {reason}"));
+        }
     }
 
     pub(super) fn batch_begins(&self) {
@@ -228,5 +248,10 @@ impl Connection {
             None if found.partitions().is_empty() => Err(RDKafkaErrorCode::LeaderNotAvailable),
             None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn raise_fatal_error(&self) {
+        super::ffi::raise_fatal_error(self.producer.client());
     }
 }

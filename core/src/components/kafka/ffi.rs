@@ -144,3 +144,11 @@ pub(super) fn set_up_mock_broker<C: ClientContext>(
         true
     }
 }
+
+/// Makes librdkafka believe that its producer met a fatal error, which no broker can be made to cause at will.
+#[cfg(test)]
+pub(super) fn raise_fatal_error<C: ClientContext>(client: &Client<C>) {
+    let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: the client is alive, and the reason ends with a zero byte.
+    unsafe { sys::rd_kafka_test_fatal_error(client.native_ptr(), code, c"made by a test".as_ptr()) };
+}

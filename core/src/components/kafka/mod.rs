@@ -7,14 +7,17 @@
 //!   `__topic`, `__partition`, `__offset`, `__timestamp`, and the record's headers.
 //!
 //! How a record leaves: `output` → `partition` (gathers) → `connection` (librdkafka) → `pending` (the caller waits).
-//! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `reader` (commits).
+//! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `commits`; `handover` when
+//! partitions come and go.
 
 mod assignment;
+mod commits;
 mod connection;
 mod consumer;
 pub(crate) mod dev_broker;
 mod failure;
 mod ffi;
+mod handover;
 mod input;
 mod options;
 mod missing;

@@ -41,6 +41,10 @@ pub(super) struct KafkaOutput {
 
 impl KafkaOutput {
     pub(super) fn open(component: &Component) -> Result<Arc<dyn OutputBinding>> {
+        Ok(Arc::new(Self::new(component)?))
+    }
+
+    pub(super) fn new(component: &Component) -> Result<Self> {
         let (settings, _) = KafkaSettings::decode(component)?;
         let Some(topic) = settings.publish_topic.clone() else {
             return Err(Error::new(ErrorCode::InvalidSettings, "publishTopic: needed to send, and not set")
@@ -49,7 +53,7 @@ impl KafkaOutput {
         };
         let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
         let watch = runtime::handle()?.spawn(topology::watch(Arc::downgrade(&sender), settings.metadata_refresh));
-        Ok(Arc::new(Self {
+        Ok(Self {
             topic: topic.into(),
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
@@ -59,7 +63,12 @@ impl KafkaOutput {
             settings: Arc::new(settings),
             sender,
             watch,
-        }))
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     /// Room in the component's queue: waits for it until the deadline.

@@ -12,27 +12,23 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{Consumer, RebalanceProtocol};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::assignment::{Positions, start_positions};
 use super::consumer::{self, Context, KafkaConsumer, QUESTION_PATIENCE, Rebalance, Status};
 use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
-use super::{failure, ffi, record};
+use super::{failure, record};
 use crate::dispatch::{Intake, Lane};
 use crate::error::{Error, ErrorCode, Result};
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// Records taken from one partition before the next has its turn.
 const READ_AT_ONCE: usize = 512;
 /// How often a cluster that was away is asked whether it is back.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
-/// How long a last commit may take when handlers used up the time.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long saying goodbye to the group may hold up whoever stops the reader. Where the cluster does not answer, the
 /// client library would wait for a session or more.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -45,10 +41,10 @@ pub(super) struct ReaderHandle {
 }
 
 #[derive(Default)]
-struct Shared {
-    alarm: Arc<Alarm>,
-    status: Arc<Status>,
-    stop_by: Mutex<Option<Instant>>,
+pub(super) struct Shared {
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) status: Arc<Status>,
+    pub(super) stop_by: Mutex<Option<Instant>>,
 }
 
 impl ReaderHandle {
@@ -72,20 +68,13 @@ impl ReaderHandle {
 }
 
 /// A partition that is assigned to this consumer.
-struct Assigned {
-    topic: Arc<str>,
-    queue: PartitionQueue<Context>,
+pub(super) struct Assigned {
+    pub(super) topic: Arc<str>,
+    pub(super) queue: PartitionQueue<Context>,
     /// The queue may have something.
-    nonempty: Arc<AtomicBool>,
-    lane: Lane,
-    progress: Arc<Progress>,
-}
-
-/// How a commit ended.
-enum Commit {
-    Done,
-    Refused(RDKafkaErrorCode),
-    Unanswered,
+    pub(super) nonempty: Arc<AtomicBool>,
+    pub(super) lane: Lane,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// Why a consumer was given up.
@@ -94,22 +83,22 @@ enum Ended {
     Broken(Error),
 }
 
-type PartitionKey = (String, i32);
+pub(super) type PartitionKey = (String, i32);
 /// What a commit covers: so many events of each partition.
-type Covered = Vec<(Arc<Progress>, usize)>;
+pub(super) type Covered = Vec<(Arc<Progress>, usize)>;
 
 pub(super) struct Reader {
-    consumer: Arc<KafkaConsumer>,
-    settings: Arc<KafkaSettings>,
-    intake: Intake,
-    shared: Arc<Shared>,
-    assigned: BTreeMap<PartitionKey, Assigned>,
+    pub(super) consumer: Arc<KafkaConsumer>,
+    pub(super) settings: Arc<KafkaSettings>,
+    pub(super) intake: Intake,
+    pub(super) shared: Arc<Shared>,
+    pub(super) assigned: BTreeMap<PartitionKey, Assigned>,
     /// The commit that is on its way: what it covers, and since when.
-    commit_out: Option<(Covered, Instant)>,
+    pub(super) commit_out: Option<(Covered, Instant)>,
     /// Why the last commit that was answered failed.
-    commit_refused: Option<RDKafkaErrorCode>,
-    last_commit: Instant,
-    missing: MissingTopics,
+    pub(super) commit_refused: Option<RDKafkaErrorCode>,
+    pub(super) last_commit: Instant,
+    pub(super) missing: MissingTopics,
     last_probe: Instant,
 }
 
@@ -227,7 +216,7 @@ impl Reader {
     }
 
     /// Serves everything but records: rebalances, commits, errors.
-    fn serve_main_queue(&mut self) -> Result<()> {
+    pub(super) fn serve_main_queue(&mut self) -> Result<()> {
         loop {
             let seen = self.consumer.context().seen();
             match self.consumer.poll(Duration::ZERO) {
@@ -266,7 +255,7 @@ impl Reader {
         Ok(())
     }
 
-    fn note(&mut self, error: &KafkaError) {
+    pub(super) fn note(&mut self, error: &KafkaError) {
         let code = error.rdkafka_error_code();
         let unknown = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
         if code.is_some_and(|code| unknown.contains(&code)) {
@@ -279,199 +268,12 @@ impl Reader {
     }
 
     /// Asks whether a cluster that was away is back: a quiet topic would not tell.
-    fn probe(&mut self) {
+    pub(super) fn probe(&mut self) {
         let topic = self.settings.topics.first().map(String::as_str);
         if self.consumer.fetch_metadata(topic, QUESTION_PATIENCE).is_ok() {
             self.shared.status.set(None);
         }
         self.last_probe = Instant::now();
-    }
-
-    /// Takes partitions on: first their start positions are safe, then they are read.
-    fn assign(&mut self, list: &TopicPartitionList) -> Result<()> {
-        let Some(positions) = self.resolve(list)? else { return Ok(()) };
-        let mut assignment = TopicPartitionList::new();
-        for ((topic, number), offset) in positions {
-            let broken = |error: KafkaError| failure::from_kafka(&error, "a partition cannot be assigned");
-            assignment.add_partition_offset(&topic, number, Offset::Offset(offset)).map_err(broken)?;
-            self.open_partition(topic, number);
-        }
-        let taken = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&assignment),
-            _ => self.consumer.assign(&assignment),
-        };
-        taken.map_err(|error| failure::from_kafka(&error, "the partitions cannot be assigned"))?;
-        self.shared.status.set(None);
-        self.missing.look_again();
-        tracing::debug!(target: "bindwright::kafka", partitions = assignment.count(), "partitions assigned");
-        Ok(())
-    }
-
-    /// Start positions, asked for until they are known; none when the group changed its mind or the client stops.
-    fn resolve(&mut self, list: &TopicPartitionList) -> Result<Option<Positions>> {
-        let since = Instant::now();
-        loop {
-            let alone = since.elapsed() >= self.settings.session_timeout;
-            match start_positions(&self.consumer, list, self.settings.initial_offset, alone) {
-                Ok(None) => {}
-                Ok(Some((positions, first))) if first.count() == 0 => return Ok(Some(positions)),
-                Ok(Some((positions, first))) => {
-                    let patience = Instant::now() + self.settings.session_timeout;
-                    if let Commit::Done = self.commit_and_wait(&first, Vec::new(), patience)? {
-                        return Ok(Some(positions));
-                    }
-                }
-                Err(error) => self.note(&error),
-            }
-            self.serve_main_queue()?;
-            if self.consumer.context().has_rebalances() || self.shared.stop_by.lock().is_some() {
-                return Ok(None);
-            }
-            self.shared.alarm.wait(TICK);
-        }
-    }
-
-    fn open_partition(&mut self, topic: String, number: i32) {
-        let Some(mut queue) = self.consumer.split_partition_queue(&topic, number) else {
-            // Only a topic name with a zero byte has no queue, and no broker has such a topic.
-            return;
-        };
-        let nonempty = Arc::new(AtomicBool::new(true));
-        let (flag, alarm) = (nonempty.clone(), self.shared.alarm.clone());
-        queue.set_nonempty_callback(move || {
-            flag.store(true, Ordering::Release);
-            alarm.ring();
-        });
-        let progress = Progress::new(self.shared.alarm.clone(), self.settings.max_uncommitted / 4);
-        let lane = self.intake.open_lane(progress.clone(), self.settings.backoff);
-        let assigned = Assigned { topic: topic.as_str().into(), queue, nonempty, lane, progress };
-        self.assigned.insert((topic, number), assigned);
-    }
-
-    /// Gives partitions back: handlers that run may finish, then what they settled is committed.
-    fn revoke(&mut self, list: &TopicPartitionList) -> Result<()> {
-        let cooperative = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let keys: Vec<PartitionKey> =
-            list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-        let deadline = Instant::now() + self.settings.session_timeout;
-        let settled = self.drain(|key| keys.contains(key), deadline);
-        let committed = settled.and_then(|()| {
-            // Whoever lost its membership has nothing to say about the partitions any more.
-            if self.consumer.assignment_lost() {
-                Ok(())
-            } else {
-                self.commit_rest(|key| keys.contains(key), deadline)
-            }
-        });
-        if let Err(error) = committed {
-            tracing::warn!(target: "bindwright::kafka", "partitions were handed over, and some events will be \
-                delivered again: {error}");
-        }
-        self.assigned.retain(|key, _| !keys.contains(key));
-        let given =
-            if cooperative { self.consumer.incremental_unassign(list) } else { self.consumer.unassign() };
-        tracing::debug!(target: "bindwright::kafka", partitions = keys.len(), "partitions given back");
-        given.map_err(|error| failure::from_kafka(&error, "the partitions cannot be given back"))
-    }
-
-    /// Stops handing out and waits for the handlers of some partitions.
-    fn drain(&mut self, which: impl Fn(&PartitionKey) -> bool, deadline: Instant) -> Result<()> {
-        for (_, assigned) in self.assigned.iter().filter(|(key, _)| which(key)) {
-            assigned.progress.set_eager(true);
-            assigned.lane.close();
-        }
-        let busy = |reader: &Self| {
-            reader.assigned.iter().any(|(key, assigned)| which(key) && assigned.lane.outstanding() > 0)
-        };
-        while busy(self) && !self.is_over(deadline, Duration::ZERO) {
-            self.serve_main_queue()?;
-            self.shared.alarm.wait(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// Commits what is settled in some partitions and waits for the answer.
-    fn commit_rest(&mut self, which: impl Fn(&PartitionKey) -> bool, deadline: Instant) -> Result<()> {
-        // At least a short while for the commit itself, also when handlers used up the time.
-        let deadline = deadline.max(Instant::now() + COMMIT_PATIENCE);
-        loop {
-            let (list, covered) = self.uncommitted(&which);
-            if list.count() == 0 {
-                return Ok(());
-            }
-            let what = "settled events could not be committed and will be delivered again";
-            match self.commit_and_wait(&list, covered, deadline)? {
-                Commit::Done => return Ok(()),
-                // Whoever lost its place in the group need not ask again.
-                Commit::Refused(
-                    code @ (RDKafkaErrorCode::IllegalGeneration
-                    | RDKafkaErrorCode::UnknownMemberId
-                    | RDKafkaErrorCode::FencedInstanceId),
-                ) => return Err(failure::from_code(code, what)),
-                Commit::Refused(code) if self.is_over(deadline, COMMIT_PATIENCE) => {
-                    return Err(failure::from_code(code, what));
-                }
-                Commit::Unanswered if self.is_over(deadline, COMMIT_PATIENCE) => {
-                    return Err(Error::new(ErrorCode::Unavailable, what));
-                }
-                Commit::Refused(_) | Commit::Unanswered => {}
-            }
-            self.shared.alarm.wait(TICK);
-        }
-    }
-
-    fn uncommitted(&self, which: &impl Fn(&PartitionKey) -> bool) -> (TopicPartitionList, Covered) {
-        let mut list = TopicPartitionList::new();
-        let mut covered = Vec::new();
-        for ((topic, number), assigned) in self.assigned.iter().filter(|(key, _)| which(key)) {
-            if let Some((offset, events)) = assigned.progress.to_commit()
-                && list.add_partition_offset(topic, *number, Offset::Offset(offset)).is_ok()
-            {
-                covered.push((assigned.progress.clone(), events));
-            }
-        }
-        (list, covered)
-    }
-
-    /// Whether waiting has an end: at the deadline, or earlier when the reader is stopped, `grace` after the time that
-    /// was given for that.
-    fn is_over(&self, deadline: Instant, grace: Duration) -> bool {
-        let now = Instant::now();
-        now >= deadline || self.shared.stop_by.lock().is_some_and(|stop_by| now >= stop_by + grace)
-    }
-
-    /// Commits and waits until the answer is there, at most until the deadline.
-    fn commit_and_wait(
-        &mut self,
-        list: &TopicPartitionList,
-        covered: Covered,
-        deadline: Instant,
-    ) -> Result<Commit> {
-        while self.commit_out.is_some() && !self.is_over(deadline, COMMIT_PATIENCE) {
-            self.shared.alarm.wait(Duration::from_millis(20));
-            self.serve_main_queue()?;
-        }
-        if let Err(code) = self.begin_commit(list, covered) {
-            return Ok(Commit::Refused(code));
-        }
-        while self.commit_out.is_some() && !self.is_over(deadline, COMMIT_PATIENCE) {
-            self.shared.alarm.wait(Duration::from_millis(20));
-            self.serve_main_queue()?;
-        }
-        Ok(match (&self.commit_out, self.commit_refused) {
-            (Some(_), _) => Commit::Unanswered,
-            (None, Some(code)) => Commit::Refused(code),
-            (None, None) => Commit::Done,
-        })
-    }
-
-    fn begin_commit(&mut self, list: &TopicPartitionList, covered: Covered) -> Result<(), RDKafkaErrorCode> {
-        self.last_commit = Instant::now();
-        self.commit_refused = None;
-        ffi::commit(&self.consumer, list)
-            .inspect_err(|code| tracing::debug!(target: "bindwright::kafka", "commit: {code}"))?;
-        self.commit_out = Some((covered, Instant::now()));
-        Ok(())
     }
 
     /// Fills lanes from the partitions' queues; `true` when there is more to read at once.
@@ -511,31 +313,6 @@ impl Reader {
             self.note(&error);
         }
         more
-    }
-
-    fn commit_if_due(&mut self) {
-        if let Some((_, since)) = &self.commit_out {
-            // An answer that never comes must not end all commits; a late one is then taken for a newer commit's,
-            // which only covers less.
-            if since.elapsed() < self.settings.session_timeout {
-                return;
-            }
-            self.commit_out = None;
-        }
-        let step = (self.settings.max_uncommitted / 4).max(1);
-        let due = self.last_commit.elapsed() >= TICK
-            || self
-                .assigned
-                .values()
-                .any(|assigned| assigned.progress.to_commit().is_some_and(|(_, events)| events >= step));
-        if !due {
-            return;
-        }
-        let (list, covered) = self.uncommitted(&|_| true);
-        if list.count() > 0 {
-            // Repeated at the next tick where it does not begin.
-            let _ = self.begin_commit(&list, covered);
-        }
     }
 
     fn leave(&mut self, deadline: Instant) -> Result<()> {
