@@ -3,7 +3,7 @@
 set -euo pipefail
 
 command -v cargo >/dev/null || {
-    echo "Rust is missing: install it with rustup (https://rustup.rs); rust-toolchain.toml names the version" >&2
+    echo "Rust is missing: install it with rustup; rust-toolchain.toml names the version" >&2
     exit 1
 }
 python=${PYTHON:-python3}

@@ -225,7 +225,7 @@ impl Connection {
     }
 
     pub(super) fn batch_begins(&self) {
-        self.batches_out.fetch_add(1, Ordering::Relaxed);
+        self.batches_out.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A batch of which nothing could be sent.
@@ -234,7 +234,7 @@ impl Connection {
     }
 
     pub(super) fn batches_out(&self) -> usize {
-        self.batches_out.load(Ordering::Relaxed)
+        self.batches_out.load(Ordering::SeqCst)
     }
 
     /// Asks the cluster about the topic. Blocks.

@@ -120,7 +120,8 @@ impl Sender {
 
     fn pump(&self, partition: &Arc<Partition>) {
         let handed_over = partition.pump(&self.topic, || self.choose_connection());
-        if handed_over > 0 && !self.wake.taken.load(Ordering::Acquire) {
+        // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.
+        if handed_over > 0 && !self.wake.taken.load(Ordering::SeqCst) {
             self.wake.unpark_server();
         }
     }
@@ -271,9 +272,9 @@ fn serve_while_needed(sender: &Weak<Sender>, wake: &Wake) {
             while sender.is_busy() && !sender.closing.load(Ordering::Acquire) {
                 sender.drive(IDLE);
             }
-            sender.wake.taken.store(false, Ordering::Release);
+            sender.wake.taken.store(false, Ordering::SeqCst);
         }
-        let again = sender.is_busy() && !wake.taken.load(Ordering::Acquire);
+        let again = sender.is_busy() && !wake.taken.load(Ordering::SeqCst);
         drop(sender);
         if !again {
             std::thread::park_timeout(IDLE);
@@ -294,7 +295,7 @@ impl Driver for Sender {
     }
 
     fn end(&self) {
-        self.wake.taken.store(false, Ordering::Release);
+        self.wake.taken.store(false, Ordering::SeqCst);
         if self.is_busy() {
             self.wake.unpark_server();
         }
