@@ -113,12 +113,8 @@ impl Reader {
             }
             self.commit_out = None;
         }
-        let step = (self.settings.max_uncommitted / 4).max(1);
         let due = self.last_commit.elapsed() >= TICK
-            || self
-                .assigned
-                .values()
-                .any(|assigned| assigned.progress.to_commit().is_some_and(|(_, events)| events >= step));
+            || self.assigned.values().any(|assigned| assigned.progress.wants_commit());
         if !due {
             return;
         }

@@ -70,9 +70,12 @@ impl Health {
         self.state.lock().fatal = false;
     }
 
-    /// The client library's own words about what is wrong.
-    pub(super) fn last_error(&self) -> Option<String> {
-        self.state.lock().last_error.clone()
+    /// Adds the client library's own words about what is wrong, if it has any.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match self.state.lock().last_error.clone() {
+            Some(text) => error.backend(text),
+            None => error,
+        }
     }
 
     /// The producer refuses every further record.

@@ -199,10 +199,7 @@ impl KafkaOutput {
                     ErrorCode::OutcomeUnknown,
                     "the record was sent, and the broker did not confirm it before the deadline",
                 );
-                Err(match self.sender.health.last_error() {
-                    Some(text) => error.backend(text),
-                    None => error,
-                })
+                Err(self.sender.health.explain(error))
             }
         }
     }

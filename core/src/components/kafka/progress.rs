@@ -63,6 +63,11 @@ impl Progress {
         self.prefix.lock().to_commit()
     }
 
+    /// Whether so much is settled that the next commit should not wait for its time.
+    pub(super) fn wants_commit(&self) -> bool {
+        self.to_commit().is_some_and(|(_, events)| events >= self.commit_at)
+    }
+
     pub(super) fn committed(&self, events: usize) {
         self.prefix.lock().committed(events);
     }

@@ -88,11 +88,7 @@ impl Topology {
 
     /// `UNAVAILABLE`, with the client library's own words.
     pub(super) fn unreachable(&self, what: &'static str) -> Error {
-        let error = Error::new(ErrorCode::Unavailable, what);
-        match self.sender.health.last_error() {
-            Some(text) => error.backend(text),
-            None => error,
-        }
+        self.sender.health.explain(Error::new(ErrorCode::Unavailable, what))
     }
 }
 
