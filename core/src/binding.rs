@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::body::Body;
 use crate::dispatch::Intake;
 use crate::error::Result;
+use crate::health::Health;
 use crate::metadata::Metadata;
 
 /// What is sent by one invocation.
@@ -83,6 +84,19 @@ pub trait OutputBinding: Send + Sync + 'static {
         None
     }
 
+    /// How the connection is. Asked now and then by those who watch; must not wait. A binding that connects in the
+    /// background starts to do so when it is opened, so that somebody who waits for it to be ready sees it.
+    fn health(&self) -> Health {
+        Health::READY
+    }
+
+    /// Whether running the operation twice does no more than running it once, as for `get` or `delete`. Then a call
+    /// whose outcome is unknown may be repeated.
+    fn is_repeatable(&self, operation: &str) -> bool {
+        let _ = operation;
+        false
+    }
+
     /// Accepts nothing more and flushes what was accepted, at the latest by `deadline`.
     async fn close(&self, deadline: Instant) -> Result<()>;
 }
@@ -116,6 +130,6 @@ pub trait Reading: Send + Sync + 'static {
     /// When something settled could not be recorded: it will be delivered again.
     async fn stop(&mut self, deadline: Instant) -> Result<()>;
 
-    /// The last error of the connection, until it works again.
-    fn last_error(&self) -> Option<crate::error::Error>;
+    /// How the connection is. Asked now and then by those who watch; must not wait.
+    fn health(&self) -> Health;
 }

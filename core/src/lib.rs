@@ -15,8 +15,10 @@ mod dispatch;
 mod engine;
 mod error;
 mod event;
+mod health;
 mod manifest;
 mod metadata;
+mod policy;
 mod registry;
 mod runtime;
 mod settings;
@@ -29,6 +31,7 @@ pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
 pub use dispatch::{HandOut, Subscription};
 pub use error::{Error, ErrorCode, Place, Result, Retry};
 pub use event::{Event, Outcome, SettleToken};
+pub use health::{Health, State};
 pub use metadata::{Metadata, MetadataValue};
 pub use telemetry::TraceContext;
 pub use transport::{ComponentInfo, TransportKind};
@@ -36,9 +39,10 @@ pub use transport::{ComponentInfo, TransportKind};
 /// For component types of your own: implement the traits and [`register`](component::register) the type.
 pub mod component {
     pub use crate::binding::{Call, Driver, InputBinding, OutputBinding, Reading};
-    pub use crate::dispatch::{Backoff, Intake, Lane, SettledPrefix, Settler};
+    pub use crate::dispatch::{Intake, Lane, SettledPrefix, Settler};
     pub use crate::event::NewEvent;
     pub use crate::manifest::{Component, Direction, Manifest, Property};
+    pub use crate::policy::Backoff;
     pub use crate::registry::{ComponentType, register};
     pub use crate::settings::{
         ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag, decode,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::{Backoff, Settler};
+use super::Settler;
 use crate::event::{Event, LaneFace, NewEvent, Outcome, SettleToken, StoredEvent};
+use crate::policy::Backoff;
 
 pub(super) struct LaneState {
     pub(super) face: Arc<LaneFace>,

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::lane::LaneState;
-use super::{Backoff, HandOut, Settler};
+use super::{HandOut, Settler};
 use crate::event::{Event, LaneFace, NewEvent, Outcome, SettleToken};
+use crate::policy::Backoff;
 
 /// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
 static NEXT_LANE: AtomicU64 = AtomicU64::new(0);

@@ -10,7 +10,6 @@
 //! * A settled position goes back to the component, which records the contiguous prefix and nothing beyond.
 //! * Closing a lane makes everything handed out from it stale: it will be delivered again to whoever is next.
 
-mod backoff;
 mod lane;
 mod lanes;
 mod prefix;
@@ -21,8 +20,8 @@ mod tests;
 use std::sync::Arc;
 
 use crate::event::NewEvent;
+use crate::policy::Backoff;
 
-pub use backoff::Backoff;
 pub(crate) use lanes::SubscriptionState;
 pub use prefix::SettledPrefix;
 pub use subscription::{HandOut, Subscription};

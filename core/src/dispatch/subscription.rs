@@ -10,6 +10,7 @@ use super::lanes::SubscriptionState;
 use crate::binding::{InputBinding, Reading};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome, SettleToken};
+use crate::health::{Health, State};
 
 /// How events leave their lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,9 +151,16 @@ impl Subscription {
         self.0.state.lanes_waiting()
     }
 
+    /// How the connection is.
+    pub fn health(&self) -> Health {
+        let reading = self.0.reading.try_lock();
+        let health = reading.ok().and_then(|reading| reading.as_ref().map(|reading| reading.health()));
+        health.unwrap_or(Health::of(State::Connecting))
+    }
+
     /// The last error of the connection, until it works again.
     pub fn last_error(&self) -> Option<Error> {
-        self.0.reading.try_lock().ok()?.as_ref()?.last_error()
+        self.health().error
     }
 
     /// Hands out nothing more, waits until `deadline` for what is with handlers, records what was settled and

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::{Backoff, HandOut, Intake, Lane, Settler, Subscription};
+use super::{HandOut, Intake, Lane, Settler, Subscription};
 use crate::binding::{InputBinding, Reading};
 use crate::body::Body;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Event, NewEvent, Outcome};
+use crate::health::Health;
 use crate::metadata::Metadata;
+use crate::policy::Backoff;
 use crate::runtime;
 
 /// Remembers what was settled.
@@ -44,8 +46,8 @@ impl Reading for Idle {
         Ok(())
     }
 
-    fn last_error(&self) -> Option<Error> {
-        None
+    fn health(&self) -> Health {
+        Health::READY
     }
 }
 

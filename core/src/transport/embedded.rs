@@ -12,6 +12,7 @@ use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Subscription};
 use crate::engine::{Engine, EngineLease};
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::Health;
 use crate::telemetry;
 
 /// A client's share of the engine.
@@ -97,6 +98,14 @@ impl OutputBinding for Guarded {
             }
         }
         results
+    }
+
+    fn health(&self) -> Health {
+        self.binding.health()
+    }
+
+    fn is_repeatable(&self, operation: &str) -> bool {
+        self.binding.is_repeatable(operation)
     }
 
     fn driver(&self) -> Option<&dyn Driver> {

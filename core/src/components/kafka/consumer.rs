@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::progress::Alarm;
 use super::{connection, failure};
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::{Health, State};
 
 pub(super) type KafkaConsumer = BaseConsumer<Context>;
 
@@ -54,9 +55,12 @@ struct Trouble {
 }
 
 impl Status {
-    pub(super) fn last_error(&self) -> Option<Error> {
+    pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        trouble.last.as_ref().or(trouble.missing.as_ref()).cloned()
+        match trouble.last.as_ref().or(trouble.missing.as_ref()) {
+            Some(error) => Health { state: State::Degraded, error: Some(error.clone()) },
+            None => Health::READY,
+        }
     }
 
     /// Whether the cluster could not be reached when it was last heard of.

@@ -10,6 +10,7 @@ use super::settings::KafkaSettings;
 use crate::binding::{InputBinding, Reading};
 use crate::dispatch::Intake;
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::{Health, State};
 use crate::manifest::Component;
 
 /// The receiving side of a Kafka component.
@@ -54,7 +55,7 @@ impl Reading for KafkaReading {
         })
     }
 
-    fn last_error(&self) -> Option<Error> {
-        self.0.as_ref()?.last_error()
+    fn health(&self) -> Health {
+        self.0.as_ref().map_or(Health::of(State::Connecting), ReaderHandle::health)
     }
 }

@@ -22,6 +22,7 @@ use super::settings::KafkaSettings;
 use super::{failure, record};
 use crate::dispatch::{Intake, Lane};
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::Health;
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -48,8 +49,8 @@ pub(super) struct Shared {
 }
 
 impl ReaderHandle {
-    pub(super) fn last_error(&self) -> Option<Error> {
-        self.shared.status.last_error()
+    pub(super) fn health(&self) -> Health {
+        self.shared.status.health()
     }
 
     /// Ends the reader; see [`Reading::stop`](crate::binding::Reading::stop). Blocks.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use regex_lite::Regex;
 use serde::Deserialize;
 
-use crate::dispatch::Backoff;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::Component;
+use crate::policy::Backoff;
 use crate::settings::{self, ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag};
 
 /// Settings of `bindings.kafka/v1`. Names match without regard to case.
