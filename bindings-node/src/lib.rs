@@ -150,7 +150,7 @@ impl NativeBatch {
             let after = after_ms.map(|after_ms| Duration::from_millis(after_ms.into()));
             let outcome = match outcome {
                 NativeOutcomeKind::ack => Outcome::Ack,
-                NativeOutcomeKind::retry => Outcome::Retry { after },
+                NativeOutcomeKind::retry => Outcome::Retry { after, cause: None },
                 NativeOutcomeKind::drop => Outcome::Drop,
             };
             settled.push((self.event(index)?.token(), outcome));

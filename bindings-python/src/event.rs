@@ -120,7 +120,7 @@ impl Event {
         let after = after.unwrap_or_else(|| py.None().into_bound(py));
         let after = convert::duration("after", &after)
             .map_err(|fault| fault.into_exception(py, self.delivery.binding(), "retry"))?;
-        Ok(self.settle(bindwright::Outcome::Retry { after }))
+        Ok(self.settle(bindwright::Outcome::Retry { after, cause: None }))
     }
 
     /// Settle it as given up on purpose: it does not come again. Returns whether this delivery still counted.
@@ -165,14 +165,14 @@ impl Outcome {
         let after = after.unwrap_or_else(|| py.None().into_bound(py));
         let after = convert::duration("after", &after)
             .map_err(|fault| fault.into_exception(py, "Outcome", "retry"))?;
-        Ok(Self(bindwright::Outcome::Retry { after }))
+        Ok(Self(bindwright::Outcome::Retry { after, cause: None }))
     }
 
     fn __hash__(&self) -> u64 {
         match &self.0 {
             bindwright::Outcome::Ack => 0,
             bindwright::Outcome::Drop => 1,
-            bindwright::Outcome::Retry { after } => {
+            bindwright::Outcome::Retry { after, .. } => {
                 after.map_or(2, |after| after.as_secs() ^ u64::from(after.subsec_nanos()))
             }
             _ => u64::MAX,
@@ -183,7 +183,7 @@ impl Outcome {
         match &self.0 {
             bindwright::Outcome::Ack => "Outcome.ACK".to_owned(),
             bindwright::Outcome::Drop => "Outcome.DROP".to_owned(),
-            bindwright::Outcome::Retry { after: Some(after) } => {
+            bindwright::Outcome::Retry { after: Some(after), .. } => {
                 format!("Outcome.retry({})", after.as_secs_f64())
             }
             _ => "Outcome.RETRY".to_owned(),

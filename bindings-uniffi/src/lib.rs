@@ -184,7 +184,7 @@ impl OutcomeKind {
     fn outcome(&self, after_ms: Option<u64>) -> Outcome {
         match self {
             Self::Ack => Outcome::Ack,
-            Self::Retry => Outcome::Retry { after: after_ms.map(Duration::from_millis) },
+            Self::Retry => Outcome::Retry { after: after_ms.map(Duration::from_millis), cause: None },
             Self::Drop => Outcome::Drop,
         }
     }

@@ -10,9 +10,10 @@ use crate::dispatch::Intake;
 use crate::error::Result;
 use crate::health::Health;
 use crate::metadata::Metadata;
+use crate::policy::Backoff;
 
 /// What is sent by one invocation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// The data.
     pub body: Body,
@@ -119,6 +120,12 @@ pub trait InputBinding: Send + Sync + 'static {
     /// # Errors
     /// Only what no later attempt could mend, such as a missing setting.
     async fn start(&self, intake: Intake) -> Result<Box<dyn Reading>>;
+
+    /// The pauses between deliveries of an event that failed, and their number, as the component's own settings ask.
+    /// Dispatch keeps to it; a policy stands for it, and `maxDeliveryCount` limits it.
+    fn redelivery(&self) -> Backoff {
+        Backoff::default()
+    }
 }
 
 /// An input binding at work.

@@ -220,6 +220,28 @@ impl Client {
         Ok(())
     }
 
+    /// Handles the events of the binding `name` many at a time, up to `most`, with an async function that returns an
+    /// outcome for each event, in their order; those it says nothing about are delivered again.
+    ///
+    /// A batch has the events of several partitions; nothing more of these is handed out until it is settled.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn on_batch<H, F>(&self, name: &str, most: usize, handler: H) -> Result<()>
+    where
+        H: Fn(Vec<Event>) -> F + Send + Sync + 'static,
+        F: Future<Output = Vec<Outcome>> + Send + 'static,
+    {
+        let subscription = self.subscribe(name, HandOut::Batches).await?;
+        let handler = Arc::new(handler);
+        self.0.runtime.spawn(async move {
+            while let Some(batch) = subscription.next_batch(most, None).await {
+                tokio::spawn(handle_together(subscription.clone(), handler.clone(), batch));
+            }
+        });
+        Ok(())
+    }
+
     /// All components in scope and how they are, by name.
     pub fn components(&self) -> Vec<ComponentInfo> {
         self.0.transport.components()
@@ -324,9 +346,49 @@ where
         let token = event.token();
         // A task of its own turns a panic into an error.
         let span = telemetry::handling(event.binding(), event.attempt(), event.metadata());
-        let outcome = tokio::spawn(handler(event).instrument(span)).await.unwrap_or(Outcome::RETRY);
-        subscription.settle(&[(token, outcome)]);
+        let outcome = run_handler(handler(event).instrument(span), subscription.handler_timeout()).await;
+        subscription.settle(&[(token, outcome.unwrap_or_else(|failed| failed))]);
     }
+}
+
+async fn handle_together<H, F>(subscription: Subscription, handler: Arc<H>, batch: Vec<Event>)
+where
+    H: Fn(Vec<Event>) -> F + Send + Sync + 'static,
+    F: Future<Output = Vec<Outcome>> + Send + 'static,
+{
+    let batch: Vec<Event> = batch.into_iter().filter(|event| subscription.begin(event)).collect();
+    let tokens: Vec<_> = batch.iter().map(Event::token).collect();
+    let span = tracing::info_span!(target: "bindwright", "events", binding = subscription.binding(), count = batch.len());
+    let outcomes = run_handler(handler(batch).instrument(span), subscription.handler_timeout()).await;
+    let outcomes: Vec<_> = match outcomes {
+        // What the handler says nothing about was not handled.
+        Ok(outcomes) => {
+            let told = outcomes.into_iter().chain(std::iter::repeat(Outcome::RETRY));
+            tokens.into_iter().zip(told).collect()
+        }
+        Err(failed) => tokens.into_iter().map(|token| (token, failed.clone())).collect(),
+    };
+    subscription.settle(&outcomes);
+}
+
+/// Runs a handler in a task of its own, which turns a panic into a failed delivery, for as long as it may take.
+async fn run_handler<T: Send + 'static>(
+    handler: impl Future<Output = T> + Send + 'static,
+    timeout: Option<Duration>,
+) -> std::result::Result<T, Outcome> {
+    let mut running = tokio::spawn(handler);
+    let ended = match timeout {
+        None => (&mut running).await,
+        Some(timeout) => {
+            let Ok(ended) = tokio::time::timeout(timeout, &mut running).await else {
+                running.abort();
+                let text = format!("the handler did not end within {timeout:?}");
+                return Err(Outcome::failed(ErrorCode::Timeout.as_str(), text));
+            };
+            ended
+        }
+    };
+    ended.map_err(|error| Outcome::failed("PANIC", error.to_string()))
 }
 
 fn cancelled(name: &str, operation: &str) -> Error {

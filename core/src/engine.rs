@@ -14,10 +14,12 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::binding::{InputBinding, OutputBinding};
+use crate::dispatch::Rules;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::{Component, Manifest};
 use crate::registry::{self, ComponentType};
 use crate::runtime;
+use crate::settings::RuntimeSettings;
 use crate::transport::ComponentInfo;
 use crate::transport::Guarded;
 
@@ -124,10 +126,10 @@ impl Engine {
     }
 
     /// The input of a component. Every call opens one of its own: its readers share the work.
-    pub(crate) fn input(&self, name: &str) -> Result<(Arc<str>, Arc<dyn InputBinding>)> {
+    pub(crate) fn input(&self, name: &str) -> Result<(Arc<str>, Arc<dyn InputBinding>, Rules)> {
         let instance = self.instance(name)?;
-        let input = instance.component_type.clone()?.open_input(&instance.component)?;
-        Ok((instance.component.name.clone(), input))
+        let (input, rules) = instance.input()?;
+        Ok((instance.component.name.clone(), input, rules))
     }
 
     fn instance(&self, name: &str) -> Result<Arc<Instance>> {
@@ -169,6 +171,12 @@ impl Engine {
 }
 
 impl Instance {
+    fn input(&self) -> Result<(Arc<dyn InputBinding>, Rules)> {
+        let input = self.component_type.clone()?.open_input(&self.component)?;
+        let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery());
+        Ok((input, rules))
+    }
+
     fn info(&self) -> ComponentInfo {
         let (component, direction) = (&self.component, &self.component.direction);
         let can = |able: fn(&ComponentType) -> bool| self.component_type.as_ref().is_ok_and(able);
@@ -178,6 +186,7 @@ impl Instance {
             version: component.version.clone(),
             input: direction.input && can(ComponentType::can_receive),
             output: direction.output && can(ComponentType::can_send),
+            redelivery: self.input().ok().map(|(_, rules)| rules.ledger()),
             error: self.component_type.as_ref().err().cloned(),
         }
     }

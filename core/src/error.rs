@@ -66,6 +66,9 @@ macro_rules! for_each_error_code {
             Backend "BACKEND_ERROR" "BackendError" No
                 "The backend answered with an error that no other code describes."
                 "Read the backend's own text.";
+            EventBlocked "EVENT_BLOCKED" "EventBlockedError" No
+                "An event ran out of deliveries and holds its partition or key; the events after it wait."
+                "Mend the handler and start again, or set `deadLetterBinding`; nothing is lost.";
             Cancelled "CANCELLED" "CancelledError" Yes
                 "The caller gave up before anything was sent."
                 "Nothing needs to be done.";

@@ -28,18 +28,19 @@ mod transport;
 pub use binding::{Reply, Request};
 pub use body::Body;
 pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
-pub use dispatch::{HandOut, Subscription};
+pub use dispatch::{HandOut, OrderBy, Subscription};
 pub use error::{Error, ErrorCode, Place, Result, Retry};
-pub use event::{Event, Outcome, SettleToken};
+pub use event::{Cause, Emission, Event, Outcome, SettleToken};
 pub use health::{Health, State};
 pub use metadata::{Metadata, MetadataValue};
+pub use policy::Ledger;
 pub use telemetry::TraceContext;
 pub use transport::{ComponentInfo, TransportKind};
 
 /// For component types of your own: implement the traits and [`register`](component::register) the type.
 pub mod component {
     pub use crate::binding::{Call, Driver, InputBinding, OutputBinding, Reading};
-    pub use crate::dispatch::{Intake, Lane, SettledPrefix, Settler};
+    pub use crate::dispatch::{Intake, SettledPrefix, Settler, Source};
     pub use crate::event::NewEvent;
     pub use crate::manifest::{Component, Direction, Manifest, Property};
     pub use crate::policy::Backoff;

@@ -17,6 +17,7 @@ __all__ = [
     "CancelledError",
     "ClosedError",
     "ComponentNotFoundError",
+    "EventBlockedError",
     "ForkedError",
     "InternalError",
     "InvalidManifestError",
@@ -238,6 +239,16 @@ class BackendError(BindwrightError):
     code: ClassVar[str] = "BACKEND_ERROR"
 
 
+class EventBlockedError(BindwrightError):
+    """An event ran out of deliveries and holds its partition or key; the events after
+    it wait.
+
+    Mend the handler and start again, or set `deadLetterBinding`; nothing is lost.
+    """
+
+    code: ClassVar[str] = "EVENT_BLOCKED"
+
+
 class CancelledError(BindwrightError):
     """The caller gave up before anything was sent.
 
@@ -292,6 +303,7 @@ BY_CODE: dict[str, type[BindwrightError]] = {
     "OUTCOME_UNKNOWN": OutcomeUnknownError,
     "QUEUE_FULL": QueueFullError,
     "BACKEND_ERROR": BackendError,
+    "EVENT_BLOCKED": EventBlockedError,
     "CANCELLED": CancelledError,
     "CLOSED": ClosedError,
     "FORKED": ForkedError,

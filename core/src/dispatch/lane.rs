@@ -1,22 +1,30 @@
-//! One lane: what waits, what is with handlers, and when the lane may be handed out.
+//! One lane: what waits, what is with handlers, what is being settled, and when the lane may be handed out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Settler;
-use crate::event::{Event, LaneFace, NewEvent, Outcome, SettleToken, StoredEvent};
-use crate::policy::Backoff;
+use super::HandOut;
+use super::rules::Rules;
+use super::settling::{Job, Work};
+use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
+
+/// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
+static NEXT_LANE: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct LaneState {
-    pub(super) face: Arc<LaneFace>,
-    pub(super) settler: Arc<dyn Settler>,
-    backoff: Backoff,
+    pub(super) id: u64,
+    pub(super) source: u64,
+    face: Arc<SourceFace>,
+    /// The key whose events these are, under `orderBy: key`.
+    pub(super) key: Option<u64>,
     /// Waiting to be handed out, in order.
     pending: VecDeque<Arc<StoredEvent>>,
     /// With handlers, in order.
     outstanding: VecDeque<Arc<StoredEvent>>,
+    /// Handled, and waiting for the confirmation of what they became: dead letters and emissions. Few.
+    settling: Vec<Arc<StoredEvent>>,
     next_sequence: u64,
     /// Until then the lane rests after a failed delivery.
     pub(super) rests_until: Option<Instant>,
@@ -24,67 +32,77 @@ pub(super) struct LaneState {
     pub(super) blocked: bool,
     /// Stands in the queue of lanes that can be handed out.
     pub(super) queued: bool,
+    /// What it counts for in the number of busy handlers.
+    pub(super) counted: usize,
+}
+
+/// What settling did beside.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Positions that need no more delivery.
+    pub(super) positions: Vec<i64>,
+    /// What has to be confirmed first.
+    pub(super) jobs: Vec<Job>,
+    /// An event that holds its lane from now on.
+    pub(super) blocked: Option<Arc<StoredEvent>>,
 }
 
 impl LaneState {
-    pub(super) fn new(face: Arc<LaneFace>, settler: Arc<dyn Settler>, backoff: Backoff) -> Self {
+    pub(super) fn new(source: u64, face: Arc<SourceFace>, key: Option<u64>) -> Self {
         Self {
+            id: NEXT_LANE.fetch_add(1, Ordering::Relaxed),
+            source,
             face,
-            settler,
-            backoff,
+            key,
             pending: VecDeque::new(),
             outstanding: VecDeque::new(),
+            settling: Vec::new(),
             next_sequence: 0,
             rests_until: None,
             blocked: false,
             queued: false,
+            counted: 0,
         }
     }
 
-    pub(super) fn push(&mut self, events: Vec<NewEvent>) {
-        if self.is_closed() {
-            return;
-        }
-        self.pending.reserve(events.len());
-        for event in events {
-            self.pending.push_back(Arc::new(StoredEvent {
-                lane: self.face.clone(),
-                sequence: self.next_sequence,
-                position: event.position,
-                body: event.body,
-                metadata: event.metadata,
-                failures: AtomicU32::new(0),
-                delivery: AtomicU32::new(0),
-            }));
-            self.next_sequence += 1;
-        }
+    pub(super) fn reserve(&mut self, events: usize) {
+        self.pending.reserve(events);
     }
 
-    fn is_closed(&self) -> bool {
-        self.face.closed.load(Ordering::Acquire)
+    pub(super) fn push(&mut self, event: NewEvent) {
+        let stored = StoredEvent::new(self.face.clone(), self.next_sequence, event);
+        self.pending.push_back(Arc::new(stored));
+        self.next_sequence += 1;
     }
 
-    /// Whether something can be handed out now; `alone` when the lane must be free of outstanding events.
-    pub(super) fn is_ready(&self, alone: bool) -> bool {
+    /// Whether something can be handed out now.
+    pub(super) fn is_ready(&self, hand_out: HandOut) -> bool {
+        let alone = hand_out != HandOut::Freely;
         !self.pending.is_empty()
             && !self.blocked
             && self.rests_until.is_none()
-            && (!alone || self.outstanding.is_empty())
-            && !self.is_closed()
+            && (!alone || self.busy() == 0)
+            && !self.face.is_closed()
     }
 
-    pub(super) fn outstanding(&self) -> usize {
-        self.outstanding.len()
+    /// Events that are with handlers or being settled.
+    pub(super) fn busy(&self) -> usize {
+        self.outstanding.len() + self.settling.len()
+    }
+
+    /// Whether nothing is left that anybody could ask for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.busy() == 0
     }
 
     /// Hands out up to `max` events into `batch`.
     pub(super) fn take(&mut self, max: usize, batch: &mut Vec<Event>) {
         let count = max.min(self.pending.len());
         for stored in self.pending.drain(..count) {
-            self.outstanding.push_back(stored.clone());
+            insert(&mut self.outstanding, stored.clone());
             batch.push(Event {
                 token: SettleToken {
-                    lane: self.face.id,
+                    lane: self.id,
                     sequence: stored.sequence,
                     delivery: stored.delivery.load(Ordering::Acquire),
                 },
@@ -94,31 +112,125 @@ impl LaneState {
         }
     }
 
-    /// Settles one delivery; `false` when its token does not count any more.
+    /// Settles deliveries that were reported together; returns how many of their tokens still counted.
+    ///
+    /// What was handled counts first, so that an event that failed in the middle of a batch does not take back those
+    /// after it that were handled as well.
     pub(super) fn settle(
         &mut self,
-        token: SettleToken,
-        outcome: &Outcome,
+        run: &[(SettleToken, Outcome)],
+        rules: &Rules,
+        hand_out: HandOut,
         chance: f64,
-        positions: &mut Vec<i64>,
-    ) -> bool {
-        let Some(index) = self.find(token) else { return false };
-        match outcome {
-            Outcome::Ack | Outcome::Drop => {
-                // Almost always the first one, where removing is cheap.
-                positions.extend(self.outstanding.remove(index).map(|event| event.position));
-            }
-            Outcome::Retry { after } => {
-                let failures =
-                    self.outstanding[index].failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                match self.backoff.pause(failures, chance) {
-                    Some(pause) => self.rests_until = Some(Instant::now() + after.unwrap_or(pause)),
-                    None => self.blocked = true,
+        effects: &mut Effects,
+    ) -> usize {
+        let mut counted = 0;
+        let mut failed = false;
+        let mut follow_up = None;
+        for (token, outcome) in run {
+            match outcome {
+                Outcome::Ack | Outcome::Drop => {
+                    let Some(index) = self.find(*token) else { continue };
+                    // Almost always the first one, where removing is cheap.
+                    effects.positions.extend(self.outstanding.remove(index).map(|event| event.position));
                 }
-                self.take_back(index);
+                Outcome::Emit(outputs) => {
+                    let Some(index) = self.find(*token) else { continue };
+                    self.begin_settling(index, Work::Emit(outputs.clone()), effects);
+                    follow_up.get_or_insert(token.sequence);
+                }
+                Outcome::DeadLetter { cause } => {
+                    let Some(index) = self.find(*token) else { continue };
+                    let event = &self.outstanding[index];
+                    event.fail(cause.clone());
+                    self.exhaust(index, rules, effects);
+                    follow_up.get_or_insert(token.sequence);
+                }
+                Outcome::Retry { .. } => {
+                    failed = true;
+                    continue;
+                }
+            }
+            counted += 1;
+        }
+        if failed {
+            // The last one first: taking an event back makes the tokens after it stale.
+            for (token, outcome) in run.iter().rev() {
+                if let Outcome::Retry { after, cause } = outcome
+                    && let Some(index) = self.find(*token)
+                {
+                    counted += 1;
+                    let failures = self.outstanding[index].fail(cause.clone());
+                    if let Some(pause) = rules.redelivery.pause(failures, chance) {
+                        self.rests_until = Some(Instant::now() + after.unwrap_or(pause));
+                        self.take_back(index);
+                    } else {
+                        self.exhaust(index, rules, effects);
+                        self.take_back(self.first_after(token.sequence));
+                    }
+                }
             }
         }
-        true
+        // A handler of single events has not begun what comes after: it waits until this one is confirmed.
+        if let Some(sequence) = follow_up
+            && hand_out == HandOut::LaneAtATime
+        {
+            self.take_back(self.first_after(sequence));
+        }
+        counted
+    }
+
+    /// An event that gets no more deliveries: it becomes a dead letter, or holds its lane.
+    fn exhaust(&mut self, index: usize, rules: &Rules, effects: &mut Effects) {
+        if let Some(dead_letters) = &rules.dead_letters {
+            self.begin_settling(index, Work::DeadLetter(dead_letters.clone()), effects);
+        } else {
+            self.blocked = true;
+            effects.blocked = Some(self.outstanding[index].clone());
+            self.take_back(index);
+        }
+    }
+
+    fn begin_settling(&mut self, index: usize, work: Work, effects: &mut Effects) {
+        if let Some(event) = self.outstanding.remove(index) {
+            self.settling.push(event.clone());
+            effects.jobs.push(Job { lane: self.id, event, work });
+        }
+    }
+
+    /// What an event became was confirmed.
+    pub(super) fn settled(&mut self, event: &StoredEvent, effects: &mut Effects) {
+        if self.end_settling(event).is_some() {
+            effects.positions.push(event.position);
+        }
+    }
+
+    /// What an event should have become was refused: the delivery failed.
+    pub(super) fn settling_failed(
+        &mut self,
+        event: &StoredEvent,
+        cause: Cause,
+        rules: &Rules,
+        chance: f64,
+        effects: &mut Effects,
+    ) {
+        let Some(event) = self.end_settling(event) else { return };
+        let failures = event.fail(Some(Box::new(cause)));
+        insert(&mut self.outstanding, event.clone());
+        let index = self.first_after(event.sequence) - 1;
+        match rules.redelivery.pause(failures, chance) {
+            Some(pause) => {
+                self.rests_until = Some(Instant::now() + pause);
+                self.take_back(index);
+            }
+            None => self.exhaust(index, rules, effects),
+        }
+    }
+
+    /// An event whose settling was given up because its source closed: whoever reads the source next gets it again.
+    pub(super) fn end_settling(&mut self, event: &StoredEvent) -> Option<Arc<StoredEvent>> {
+        let index = self.settling.iter().position(|settling| settling.sequence == event.sequence)?;
+        Some(self.settling.swap_remove(index))
     }
 
     /// Takes back an event that no handler touched, with everything after it. The delivery does not count.
@@ -128,25 +240,55 @@ impl LaneState {
         }
     }
 
+    /// The deliveries whose handlers began so long ago, in nanoseconds of the clock.
+    pub(super) fn begun_before(&self, then: u64) -> impl Iterator<Item = SettleToken> {
+        self.outstanding.iter().filter_map(move |event| {
+            let begun = event.begun.load(Ordering::Acquire);
+            (begun != 0 && begun <= then).then(|| SettleToken {
+                lane: self.id,
+                sequence: event.sequence,
+                delivery: event.delivery.load(Ordering::Acquire),
+            })
+        })
+    }
+
     fn find(&self, token: SettleToken) -> Option<usize> {
         let index = self.outstanding.binary_search_by_key(&token.sequence, |event| event.sequence).ok()?;
         self.outstanding[index].is_delivery(token).then_some(index)
     }
 
-    /// Puts the outstanding events from `index` on back to the front; their tokens stop counting, so that no later
-    /// event is settled before an earlier one that failed. A closed lane only forgets them.
+    fn first_after(&self, sequence: u64) -> usize {
+        self.outstanding.partition_point(|event| event.sequence <= sequence)
+    }
+
+    /// Puts the outstanding events from `index` on back to where they waited; their tokens stop counting, so that no
+    /// later event is settled before an earlier one that failed. A closed source only forgets them.
     fn take_back(&mut self, index: usize) {
-        let closed = self.is_closed();
+        let closed = self.face.is_closed();
         for event in self.outstanding.drain(index..).rev() {
             event.delivery.fetch_add(1, Ordering::AcqRel);
+            event.begun.store(0, Ordering::Release);
             if !closed {
-                self.pending.push_front(event);
+                insert(&mut self.pending, event);
             }
         }
     }
 
-    pub(super) fn close(&mut self) {
-        self.face.closed.store(true, Ordering::Release);
+    /// Forgets what waits, once the source is closed.
+    pub(super) fn forget_pending(&mut self) {
         self.pending.clear();
+    }
+}
+
+/// Puts an event in its place; almost always an end, where that is cheap.
+fn insert(queue: &mut VecDeque<Arc<StoredEvent>>, event: Arc<StoredEvent>) {
+    match (queue.front(), queue.back()) {
+        (_, Some(last)) if last.sequence < event.sequence => queue.push_back(event),
+        (None, _) => queue.push_back(event),
+        (Some(first), _) if event.sequence < first.sequence => queue.push_front(event),
+        _ => {
+            let index = queue.partition_point(|known| known.sequence < event.sequence);
+            queue.insert(index, event);
+        }
     }
 }

@@ -1,67 +1,283 @@
-//! All lanes of a subscription: which can be handed out, which rest, and who is told what became of their events.
+//! All lanes of a subscription: which can be handed out, which rest, and what becomes of their events.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use super::lane::LaneState;
+use super::lane::{Effects, LaneState};
+use super::rules::{OrderBy, Rules};
 use super::{HandOut, Settler};
-use crate::event::{Event, LaneFace, NewEvent, Outcome, SettleToken};
-use crate::policy::Backoff;
+use crate::error::{Error, ErrorCode};
+use crate::event::{Event, NewEvent, SourceFace, StoredEvent};
 
-/// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
-static NEXT_LANE: AtomicU64 = AtomicU64::new(0);
+static NEXT_SOURCE: AtomicU64 = AtomicU64::new(0);
 
-pub(crate) struct SubscriptionState {
-    pub(super) binding: Arc<str>,
-    pub(super) hand_out: HandOut,
-    lanes: Mutex<Lanes>,
-    /// A lane became ready, or the subscription ended.
-    pub(super) signal: Notify,
-    ended: AtomicBool,
+/// What an input binding opened: the lanes that its events are sorted into.
+struct SourceState {
+    face: Arc<SourceFace>,
+    settler: Arc<dyn Settler>,
+    lanes: HashSet<u64>,
+    /// Under `orderBy: partition` the only lane.
+    only: Option<u64>,
+    /// Under `orderBy: key` the lanes of keys that have events.
+    by_key: HashMap<u64, u64>,
 }
 
-#[derive(Default)]
-struct Lanes {
+/// Everything under the subscription's one lock.
+pub(super) struct Lanes {
+    pub(super) rules: Arc<Rules>,
+    pub(super) hand_out: HandOut,
+    sources: HashMap<u64, SourceState>,
     by_id: HashMap<u64, LaneState>,
     /// Lanes that can be handed out, in the order in which they became so.
     ready: VecDeque<u64>,
-    /// Lanes that rest after a failed delivery: few, so a list is enough.
-    resting: Vec<(Instant, u64)>,
+    /// Lanes that rest after a failed delivery, the first to wake on top; an entry that a lane no longer stands by is
+    /// ignored.
+    resting: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// Handlers that have work: lanes, or events where a handler may have several lanes at once.
+    in_flight: usize,
+    /// Lanes held by an event that ran out of deliveries, and the first of these events.
+    blocked: HashMap<u64, Error>,
     /// A cheap source of chance for pauses.
     seed: u64,
 }
 
 impl Lanes {
-    /// Puts a lane into the queue if something of it can be handed out.
-    fn enqueue(&mut self, id: u64, hand_out: HandOut) -> bool {
-        let alone = hand_out == HandOut::LaneAtATime;
-        match self.by_id.get_mut(&id) {
-            Some(lane) if !lane.queued && lane.is_ready(alone) => {
-                lane.queued = true;
-                self.ready.push_back(id);
-                true
-            }
-            _ => false,
+    pub(super) fn new(rules: Arc<Rules>, hand_out: HandOut) -> Self {
+        Self {
+            rules,
+            hand_out,
+            sources: HashMap::new(),
+            by_id: HashMap::new(),
+            ready: VecDeque::new(),
+            resting: BinaryHeap::new(),
+            in_flight: 0,
+            blocked: HashMap::new(),
+            seed: u64::from(std::process::id()),
         }
     }
 
-    /// Wakes lanes whose pause is over; says when the next one will be.
-    fn wake_resting(&mut self, now: Instant, hand_out: HandOut) -> Option<Instant> {
-        let due: Vec<u64> =
-            self.resting.iter().filter(|(until, _)| *until <= now).map(|(_, id)| *id).collect();
-        self.resting.retain(|(until, _)| *until > now);
-        for id in due {
+    pub(super) fn open_source(&mut self, binding: Arc<str>, settler: Arc<dyn Settler>) -> u64 {
+        let id = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
+        let face = Arc::new(SourceFace { binding, closed: AtomicBool::new(false) });
+        let (lanes, by_key) = (HashSet::new(), HashMap::new());
+        self.sources.insert(id, SourceState { face, settler, lanes, only: None, by_key });
+        id
+    }
+
+    /// Sorts events into lanes; `true` when one of them can be handed out now.
+    pub(super) fn push(&mut self, source: u64, events: Vec<NewEvent>) -> bool {
+        let Some(state) = self.sources.get_mut(&source).filter(|state| !state.face.is_closed()) else {
+            return false;
+        };
+        if self.rules.order_by == OrderBy::Partition {
+            let id = state.only(&mut self.by_id, source);
             if let Some(lane) = self.by_id.get_mut(&id) {
-                lane.rests_until = None;
+                lane.reserve(events.len());
+                for event in events {
+                    lane.push(event);
+                }
             }
-            self.enqueue(id, hand_out);
+            return self.look_at(id);
         }
-        self.resting.iter().map(|(until, _)| *until).min()
+        let keys_count = self.rules.order_by == OrderBy::Key;
+        let mut woken = false;
+        for event in events {
+            let key = event.key.filter(|_| keys_count);
+            let Some(state) = self.sources.get_mut(&source) else { break };
+            let id = state.lane_of(key, &mut self.by_id, source);
+            if let Some(lane) = self.by_id.get_mut(&id) {
+                lane.push(event);
+            }
+            woken |= self.look_at(id);
+        }
+        woken
+    }
+
+    /// To be called whenever something about a lane changed: counts it, queues it, has it rest, or forgets it when it
+    /// was made for events that are gone. `true` when it can be handed out as of now.
+    pub(super) fn look_at(&mut self, id: u64) -> bool {
+        let Some(lane) = self.by_id.get_mut(&id) else { return false };
+        let counts = match self.hand_out {
+            HandOut::LaneAtATime => usize::from(lane.busy() > 0),
+            HandOut::Batches | HandOut::Freely => lane.busy(),
+        };
+        self.in_flight = self.in_flight + counts - lane.counted;
+        lane.counted = counts;
+        if !lane.queued && lane.is_ready(self.hand_out) {
+            lane.queued = true;
+            self.ready.push_back(id);
+            return true;
+        }
+        if self.rules.order_by != OrderBy::Partition && lane.is_empty() {
+            let (source, key) = (lane.source, lane.key);
+            self.by_id.remove(&id);
+            if let Some(source) = self.sources.get_mut(&source) {
+                source.lanes.remove(&id);
+                // A lane without a key holds one event, and nobody looks for it.
+                key.and_then(|key| source.by_key.remove(&key));
+            }
+        }
+        false
+    }
+
+    /// Whether a lane rests, so that somebody has to keep the time for it.
+    pub(super) fn rests(&self, id: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|lane| lane.rests_until.is_some())
+    }
+
+    /// Wakes lanes whose pause is over; says when the next one will be.
+    pub(super) fn wake_resting(&mut self) -> Option<Instant> {
+        self.resting.peek()?;
+        let now = Instant::now();
+        while let Some(Reverse((until, id))) = self.resting.peek().copied() {
+            if until > now {
+                return Some(until);
+            }
+            self.resting.pop();
+            // A later pause of the same lane has an entry of its own.
+            if let Some(lane) = self.by_id.get_mut(&id)
+                && lane.rests_until == Some(until)
+            {
+                lane.rests_until = None;
+                self.look_at(id);
+            }
+        }
+        None
+    }
+
+    /// Whether as many handlers have work as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.in_flight >= self.rules.max_in_flight
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() && !self.is_full()
+    }
+
+    /// Lanes that could be handed out now.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len().min(self.rules.max_in_flight - self.in_flight.min(self.rules.max_in_flight))
+    }
+
+    /// Hands out up to `max` events into `batch`.
+    pub(super) fn take(&mut self, max: usize, batch: &mut Vec<Event>) {
+        while batch.len() < max
+            && !self.is_full()
+            && let Some(id) = self.ready.pop_front()
+        {
+            let room = match self.hand_out {
+                HandOut::LaneAtATime => usize::MAX,
+                HandOut::Batches | HandOut::Freely => self.rules.max_in_flight - self.in_flight,
+            };
+            if let Some(lane) = self.by_id.get_mut(&id) {
+                lane.queued = false;
+                lane.take(room.min(max - batch.len()), batch);
+            }
+            self.look_at(id);
+            if self.hand_out == HandOut::LaneAtATime && !batch.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// A lane with the rules and a number drawn by chance, for whatever changes it; `None` when it is gone.
+    ///
+    /// What the change did beside is dealt with here: pauses, held lanes, and who is to be told.
+    pub(super) fn change<T>(
+        &mut self,
+        id: u64,
+        with: impl FnOnce(&mut LaneState, &Rules, HandOut, f64, &mut Effects) -> T,
+    ) -> Option<(T, Effects, Arc<dyn Settler>)> {
+        let chance = self.chance();
+        let lane = self.by_id.get_mut(&id)?;
+        let settler = self.sources.get(&lane.source)?.settler.clone();
+        let mut effects = Effects::default();
+        let rested = lane.rests_until;
+        let result = with(lane, &self.rules, self.hand_out, chance, &mut effects);
+        let (rests, source) = (lane.rests_until, lane.source);
+        if rests != rested
+            && let Some(until) = rests
+        {
+            self.resting.push(Reverse((until, id)));
+        }
+        if let Some(event) = effects.blocked.take() {
+            let error = self.held_by(source, &event);
+            tracing::error!(target: "bindwright", "{error}");
+            self.blocked.insert(id, error);
+        }
+        Some((result, effects, settler))
+    }
+
+    fn held_by(&self, source: u64, event: &StoredEvent) -> Error {
+        let what = match self.rules.order_by {
+            OrderBy::Partition => "its partition",
+            OrderBy::Key => "its key",
+            OrderBy::None => "its place",
+        };
+        let failures = event.failures.load(Ordering::Relaxed);
+        let history = event.history.lock();
+        let cause = history.as_ref().and_then(|history| history.cause.as_ref());
+        let message = format!(
+            "the event at position {} ran out of deliveries ({failures}) and holds {what}",
+            event.position
+        );
+        let error = Error::new(ErrorCode::EventBlocked, message);
+        let error = match cause {
+            Some(cause) => error.backend(format!("{}: {}", cause.code, cause.text)),
+            None => error,
+        };
+        match self.sources.get(&source) {
+            Some(source) => error.component(source.face.binding.clone()),
+            None => error,
+        }
+    }
+
+    /// The error of an event that holds its lane, if there is one.
+    pub(super) fn blocked(&self) -> Option<&Error> {
+        self.blocked.values().next()
+    }
+
+    pub(super) fn is_blocked(&self, source: u64) -> bool {
+        let lanes = self.sources.get(&source).map(|source| &source.lanes);
+        lanes.is_some_and(|lanes| lanes.iter().any(|id| self.blocked.contains_key(id)))
+    }
+
+    /// Events of a source that are with handlers or being settled.
+    pub(super) fn busy(&self, source: u64) -> usize {
+        let lanes = self.sources.get(&source).map(|source| &source.lanes);
+        lanes.map_or(0, |lanes| lanes.iter().filter_map(|id| self.by_id.get(id)).map(LaneState::busy).sum())
+    }
+
+    /// Hands out nothing more of a source.
+    pub(super) fn close(&mut self, source: u64) {
+        let Some(state) = self.sources.get(&source) else { return };
+        state.face.closed.store(true, Ordering::Release);
+        for id in state.lanes.iter().copied().collect::<Vec<_>>() {
+            if let Some(lane) = self.by_id.get_mut(&id) {
+                lane.forget_pending();
+            }
+            self.look_at(id);
+        }
+    }
+
+    pub(super) fn remove(&mut self, source: u64) {
+        self.close(source);
+        let Some(state) = self.sources.remove(&source) else { return };
+        for id in state.lanes {
+            if let Some(lane) = self.by_id.remove(&id) {
+                self.in_flight -= lane.counted;
+            }
+            self.blocked.remove(&id);
+        }
+        self.ready.retain(|id| self.by_id.contains_key(id));
+    }
+
+    /// The events whose handlers began before a moment of the clock.
+    pub(super) fn begun_before(&self, then: u64) -> Vec<crate::event::SettleToken> {
+        self.by_id.values().flat_map(|lane| lane.begun_before(then)).collect()
     }
 
     /// Not random enough for secrets, random enough to spread retries.
@@ -71,163 +287,28 @@ impl Lanes {
     }
 }
 
-impl SubscriptionState {
-    pub(super) fn open_lane(&self, settler: Arc<dyn Settler>, backoff: Backoff) -> u64 {
-        let id = NEXT_LANE.fetch_add(1, Ordering::Relaxed);
-        let face = LaneFace { id, binding: self.binding.clone(), closed: AtomicBool::new(false) };
-        self.lanes.lock().by_id.insert(id, LaneState::new(Arc::new(face), settler, backoff));
+impl SourceState {
+    fn only(&mut self, by_id: &mut HashMap<u64, LaneState>, source: u64) -> u64 {
+        if let Some(id) = self.only {
+            return id;
+        }
+        let id = self.lane_of(None, by_id, source);
+        self.only = Some(id);
         id
     }
 
-    pub(super) fn push(&self, id: u64, events: Vec<NewEvent>) {
-        let mut lanes = self.lanes.lock();
-        if let Some(lane) = lanes.by_id.get_mut(&id) {
-            lane.push(events);
+    /// The lane of a key, or one of its own for an event without a key.
+    fn lane_of(&mut self, key: Option<u64>, by_id: &mut HashMap<u64, LaneState>, source: u64) -> u64 {
+        if let Some(id) = key.and_then(|key| self.by_key.get(&key)) {
+            return *id;
         }
-        if lanes.enqueue(id, self.hand_out) {
-            drop(lanes);
-            self.signal.notify_one();
+        let lane = LaneState::new(source, self.face.clone(), key);
+        let id = lane.id;
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
         }
-    }
-
-    pub(super) fn close_lane(&self, id: u64) {
-        if let Some(lane) = self.lanes.lock().by_id.get_mut(&id) {
-            lane.close();
-        }
-    }
-
-    pub(super) fn outstanding(&self, id: u64) -> usize {
-        self.lanes.lock().by_id.get(&id).map_or(0, LaneState::outstanding)
-    }
-
-    pub(super) fn is_blocked(&self, id: u64) -> bool {
-        self.lanes.lock().by_id.get(&id).is_some_and(|lane| lane.blocked)
-    }
-
-    pub(super) fn remove_lane(&self, id: u64) {
-        let mut lanes = self.lanes.lock();
-        if let Some(mut lane) = lanes.by_id.remove(&id) {
-            lane.close();
-        }
-        lanes.ready.retain(|ready| *ready != id);
-        lanes.resting.retain(|(_, resting)| *resting != id);
-    }
-
-    /// Takes up to `max` events, and says when a resting lane will be ready.
-    pub(super) fn take(&self, max: usize) -> (Vec<Event>, Option<Instant>) {
-        let mut batch = Vec::new();
-        let mut lanes = self.lanes.lock();
-        let next = lanes.wake_resting(Instant::now(), self.hand_out);
-        while batch.len() < max
-            && let Some(id) = lanes.ready.pop_front()
-        {
-            if let Some(lane) = lanes.by_id.get_mut(&id) {
-                lane.queued = false;
-                lane.take(max - batch.len(), &mut batch);
-            }
-            lanes.enqueue(id, self.hand_out);
-            if self.hand_out == HandOut::LaneAtATime && !batch.is_empty() {
-                break;
-            }
-        }
-        let more = !lanes.ready.is_empty();
-        drop(lanes);
-        if more {
-            // One signal can stand for several lanes: pass it on.
-            self.signal.notify_one();
-        }
-        (batch, next)
-    }
-
-    /// Whether there is something to take, or nothing will ever be; else when a resting lane will be ready.
-    pub(super) fn look(&self) -> Result<(), Option<Instant>> {
-        let mut lanes = self.lanes.lock();
-        let next = lanes.wake_resting(Instant::now(), self.hand_out);
-        if lanes.ready.is_empty() && !self.has_ended() {
-            return Err(next);
-        }
-        drop(lanes);
-        // Whoever looked may never take: the signal stays for the others.
-        self.signal.notify_one();
-        Ok(())
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
-        let mut counted = 0;
-        let mut woken = false;
-        let mut told: Vec<(Arc<dyn Settler>, Vec<i64>)> = Vec::new();
-        let mut lanes = self.lanes.lock();
-        // Outcomes of one lane stand together almost always: look each lane up once a run.
-        for run in outcomes.chunk_by(|(first, _), (second, _)| first.lane == second.lane) {
-            let id = run[0].0.lane;
-            let chance = lanes.chance();
-            let Some(lane) = lanes.by_id.get_mut(&id) else { continue };
-            let mut positions = Vec::with_capacity(run.len());
-            for (token, outcome) in run {
-                counted += usize::from(lane.settle(*token, outcome, chance, &mut positions));
-            }
-            let (rests_until, settler) = (lane.rests_until, lane.settler.clone());
-            if let Some(until) = rests_until
-                && !lanes.resting.iter().any(|(_, resting)| *resting == id)
-            {
-                lanes.resting.push((until, id));
-                woken = true;
-            }
-            woken |= lanes.enqueue(id, self.hand_out);
-            told.push((settler, positions));
-        }
-        drop(lanes);
-        if woken {
-            self.signal.notify_one();
-        }
-        for (settler, positions) in told {
-            settler.settled(&positions);
-        }
-        counted
-    }
-
-    pub(super) fn release(&self, tokens: &[SettleToken]) {
-        let mut lanes = self.lanes.lock();
-        let mut told: Vec<Arc<dyn Settler>> = Vec::new();
-        // The earliest first, which takes the later ones back as well.
-        for token in tokens {
-            if let Some(lane) = lanes.by_id.get_mut(&token.lane) {
-                lane.release(*token);
-                told.push(lane.settler.clone());
-            }
-            lanes.enqueue(token.lane, self.hand_out);
-        }
-        drop(lanes);
-        self.signal.notify_one();
-        for settler in told {
-            settler.settled(&[]);
-        }
-    }
-
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.signal.notify_waiters();
-        self.signal.notify_one();
-    }
-}
-
-impl SubscriptionState {
-    pub(super) fn new(binding: Arc<str>, hand_out: HandOut) -> Arc<Self> {
-        Arc::new(Self {
-            binding,
-            hand_out,
-            lanes: Mutex::default(),
-            signal: Notify::new(),
-            ended: AtomicBool::new(false),
-        })
-    }
-
-    /// Lanes that could be handed out now.
-    pub(super) fn lanes_waiting(&self) -> usize {
-        self.lanes.lock().ready.len()
+        self.lanes.insert(id);
+        by_id.insert(id, lane);
+        id
     }
 }

@@ -1,18 +1,28 @@
-//! From a received event to a settled one: order, redelivery, hand-over.
+//! From a received event to a settled one: order, concurrency, redelivery, dead letters.
 //!
-//! An input binding opens a *lane* for everything that must stay in order (for Kafka: one assignment of one
-//! partition) and pushes events into it. Packages pull events and report outcomes by token; dispatch never calls
-//! into a language. The rules, in one place for all components:
+//! An input binding opens a *source* (for Kafka: one assignment of one partition) and pushes events into it; they are
+//! sorted into *lanes*, which are what stays in order: one for the source, one for each key, or one for each event, as
+//! `orderBy` says. Packages pull events and report outcomes by token; dispatch never calls into a language. The rules,
+//! in one place for all components:
 //!
 //! * Events of a lane are handed out in order. Handlers get a lane alone: the next events of the lane are not
-//!   handed out while earlier ones are with a handler. Lanes run in parallel.
+//!   handed out while earlier ones are with a handler. Lanes run in parallel, as many as `maxInFlight` allows.
 //! * An event that is sent back takes every later unsettled event of its lane back with it, so order is kept.
+//! * An event that ran out of deliveries leaves through the dead letter binding. Where there is none, or while it does
+//!   not accept, the event holds its lane: visible in the component's state, never lost.
+//! * What a handler emits, and a dead letter, is confirmed before the event is settled.
 //! * A settled position goes back to the component, which records the contiguous prefix and nothing beyond.
-//! * Closing a lane makes everything handed out from it stale: it will be delivered again to whoever is next.
+//! * Closing a source makes everything handed out from it stale: it will be delivered again to whoever is next.
+//!
+//! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
+//! an event before it is settled, `rules.rs` what settings and policies say, `subscription.rs` the handlers' side.
 
 mod lane;
 mod lanes;
 mod prefix;
+mod rules;
+mod settling;
+mod state;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -20,16 +30,18 @@ mod tests;
 use std::sync::Arc;
 
 use crate::event::NewEvent;
-use crate::policy::Backoff;
 
-pub(crate) use lanes::SubscriptionState;
 pub use prefix::SettledPrefix;
+pub use rules::OrderBy;
+pub(crate) use rules::Rules;
+pub(crate) use settling::Outputs;
+pub(crate) use state::SubscriptionState;
 pub use subscription::{HandOut, Subscription};
 
-/// Told by dispatch what became of a lane's events.
+/// Told by dispatch what became of a source's events.
 pub trait Settler: Send + Sync + 'static {
-    /// The events at these positions were acked or dropped and need no more delivery. Called without positions
-    /// when events came back unsettled, so that whoever waits for a lane to be quiet looks again.
+    /// The events at these positions need no more delivery: acked, dropped, or confirmed as what they became. Called
+    /// without positions when events came back unsettled, so that whoever waits for a source to be quiet looks again.
     fn settled(&self, positions: &[i64]);
 }
 
@@ -42,34 +54,38 @@ impl Intake {
         Self(state)
     }
 
-    /// Opens a lane. `settler` hears what becomes of its events.
-    pub fn open_lane(&self, settler: Arc<dyn Settler>, backoff: Backoff) -> Lane {
-        let id = self.0.open_lane(settler, backoff);
-        Lane { id, state: self.0.clone() }
+    /// Opens a source of events. `settler` hears what becomes of them.
+    pub fn open_source(&self, settler: Arc<dyn Settler>) -> Source {
+        Source { id: self.0.open_source(settler), state: self.0.clone() }
+    }
+
+    /// Whether events are kept in order by their keys, so that computing them is worth the time.
+    pub fn wants_keys(&self) -> bool {
+        self.0.order_by() == OrderBy::Key
     }
 }
 
-/// A sequence of events that stay in order. Dropping it closes it.
-pub struct Lane {
+/// Events that one settler hears of; their positions ascend. Dropping it closes it.
+pub struct Source {
     id: u64,
     state: Arc<SubscriptionState>,
 }
 
-impl Lane {
+impl Source {
     /// Adds events at the end. Never waits: the component bounds what it pushes by what was settled.
     pub fn push(&self, events: Vec<NewEvent>) {
         self.state.push(self.id, events);
     }
 
     /// Hands out nothing more and makes what was handed out stale, except for handlers that already run: what
-    /// they settle while the lane is closed still counts until the lane is dropped.
+    /// they settle while the source is closed still counts until the source is dropped.
     pub fn close(&self) {
-        self.state.close_lane(self.id);
+        self.state.close_source(self.id);
     }
 
-    /// How many events are with handlers.
+    /// How many events are with handlers or on their way to become something else.
     pub fn outstanding(&self) -> usize {
-        self.state.outstanding(self.id)
+        self.state.busy(self.id)
     }
 
     /// Whether an event ran out of deliveries and holds its lane.
@@ -78,8 +94,8 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Source {
     fn drop(&mut self) {
-        self.state.remove_lane(self.id);
+        self.state.remove_source(self.id);
     }
 }

@@ -1,12 +1,12 @@
 //! A handler's side: pull a batch, report outcomes, stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::Intake;
-use super::lanes::SubscriptionState;
+use super::settling::{self, Job, Outputs};
+use super::{Intake, Rules, SubscriptionState};
 use crate::binding::{InputBinding, Reading};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome, SettleToken};
@@ -15,8 +15,11 @@ use crate::health::{Health, State};
 /// How events leave their lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandOut {
-    /// One lane a batch, and nothing more of it until the batch is settled. For handlers.
+    /// One lane a batch, and nothing more of it until the batch is settled. For handlers of single events.
     LaneAtATime,
+    /// As many as there are, from every lane, and nothing more of these lanes until the batch is settled. For handlers
+    /// of many events at once.
+    Batches,
     /// As many as there are, from every lane. For programs that pull, collect and settle in their own time; order
     /// is what they make of it.
     Freely,
@@ -30,6 +33,8 @@ pub struct Subscription(Arc<Attached>);
 
 struct Attached {
     state: Arc<SubscriptionState>,
+    /// For dead letters and what handlers emit.
+    outputs: Arc<dyn Outputs>,
     reading: tokio::sync::Mutex<Option<Box<dyn Reading>>>,
     /// Keeps the time for whoever polls: a package's futures need not be polled inside a runtime.
     runtime: Handle,
@@ -40,11 +45,19 @@ impl Subscription {
         binding: Arc<str>,
         input: &dyn InputBinding,
         hand_out: HandOut,
+        rules: Rules,
+        outputs: Arc<dyn Outputs>,
     ) -> Result<Self> {
-        let state = SubscriptionState::new(binding, hand_out);
+        let timeout = rules.timeout;
+        let state = SubscriptionState::new(binding, hand_out, rules);
         let runtime = crate::runtime::handle()?;
         let reading = input.start(Intake::new(state.clone())).await?;
-        Ok(Self(Arc::new(Attached { state, reading: tokio::sync::Mutex::new(Some(reading)), runtime })))
+        let reading = tokio::sync::Mutex::new(Some(reading));
+        let attached = Arc::new(Attached { state, outputs, reading, runtime });
+        if timeout.is_some() {
+            attached.runtime.spawn(expire(Arc::downgrade(&attached)));
+        }
+        Ok(Self(attached))
     }
 
     /// The component's name.
@@ -129,15 +142,26 @@ impl Subscription {
     /// hand-over does not wait for it.
     pub fn begin(&self, event: &Event) -> bool {
         let current = event.is_current();
-        if !current {
+        if current {
+            self.0.state.begin(event);
+        } else {
             self.release(&[event.token()]);
         }
         current
     }
 
-    /// Settles deliveries; returns how many of the tokens still counted.
+    /// Settles deliveries; returns how many of the tokens still counted. Dead letters and emissions leave in the
+    /// background, and their events are settled once they were confirmed.
+    ///
+    /// Outcomes of a batch are best told together: an event that failed takes those after it back that are not told
+    /// along with it.
     pub fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
-        self.0.state.settle(outcomes)
+        self.0.settle(outcomes)
+    }
+
+    /// How long a handler may take before its delivery counts as failed, where a policy says so.
+    pub fn handler_timeout(&self) -> Option<Duration> {
+        self.0.state.timeout()
     }
 
     /// Gives back events that were handed out and not touched; they will be delivered again, as if for the first
@@ -151,11 +175,16 @@ impl Subscription {
         self.0.state.lanes_waiting()
     }
 
-    /// How the connection is.
+    /// How it is: the connection, and whether an event holds its lane or a dead letter cannot leave.
     pub fn health(&self) -> Health {
         let reading = self.0.reading.try_lock();
         let health = reading.ok().and_then(|reading| reading.as_ref().map(|reading| reading.health()));
-        health.unwrap_or(Health::of(State::Connecting))
+        let health = health.unwrap_or(Health::of(State::Connecting));
+        let trouble = self.0.state.trouble();
+        match trouble {
+            Some(error) => health.or_worse(Health { state: State::Degraded, error: Some(error) }),
+            None => health,
+        }
     }
 
     /// The last error of the connection, until it works again.
@@ -189,6 +218,37 @@ impl Subscription {
         })
     }
 }
+
+impl Attached {
+    fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
+        let (counted, jobs) = self.state.settle(outcomes);
+        for job in jobs {
+            self.begin(job);
+        }
+        counted
+    }
+
+    fn begin(&self, job: Job) {
+        self.runtime.spawn(settling::run(job, self.state.clone(), self.outputs.clone()));
+    }
+}
+
+/// Fails deliveries whose handlers have had their time, for as long as there is somebody to deliver to.
+async fn expire(attached: Weak<Attached>) {
+    loop {
+        let Some(subscription) = attached.upgrade() else { return };
+        let Some(timeout) = subscription.state.timeout() else { return };
+        let expired = subscription.state.expired(timeout);
+        if !expired.is_empty() {
+            subscription.settle(&expired);
+        }
+        drop(subscription);
+        tokio::time::sleep((timeout / 10).clamp(EXPIRY_LOOK.0, EXPIRY_LOOK.1)).await;
+    }
+}
+
+/// The shortest and the longest time between two looks at handlers that take too long.
+const EXPIRY_LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

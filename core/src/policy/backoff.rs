@@ -31,6 +31,36 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// At most so many deliveries, the first one included.
+    #[must_use]
+    pub(crate) fn limited_to(self, deliveries: Option<u32>) -> Self {
+        let most = deliveries.map(|deliveries| deliveries.saturating_sub(1));
+        Self { retries: [self.retries, most].into_iter().flatten().min(), ..self }
+    }
+
+    /// All pauses of so many retries, each at its longest.
+    pub(crate) fn longest(&self, retries: u32) -> Duration {
+        let mut sum = Duration::ZERO;
+        for retry in 1..=retries {
+            let pause = Self { retries: None, ..*self }.pause(retry, 1.0).unwrap_or_default();
+            let grows = self.multiplier > 1.0 && self.grown(retry) < self.maximum.as_secs_f64();
+            if !grows {
+                // From here on every pause is as long as this one.
+                return sum.saturating_add(pause.saturating_mul(retries - retry + 1));
+            }
+            sum = sum.saturating_add(pause);
+        }
+        sum
+    }
+
+    /// The pause in seconds, before chance has its part.
+    fn grown(&self, failed_attempt: u32) -> f64 {
+        let exponent = i32::try_from(failed_attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        // min() here and again after the randomization, as a product can be infinite: both stay finite and positive.
+        let grown = self.initial.as_secs_f64() * self.multiplier.max(1.0).powi(exponent);
+        grown.min(self.maximum.as_secs_f64())
+    }
+
     /// The pause after the given delivery failed (1 for the first); `None` when it was the last.
     ///
     /// `chance` is a number from 0 to 1.
@@ -38,10 +68,7 @@ impl Backoff {
         if self.retries.is_some_and(|retries| failed_attempt > retries) {
             return None;
         }
-        let exponent = i32::try_from(failed_attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-        let maximum = self.maximum.as_secs_f64();
-        // min() before the randomization, and again as a product can be infinite: both stay finite and positive.
-        let grown = (self.initial.as_secs_f64() * self.multiplier.max(1.0).powi(exponent)).min(maximum);
+        let grown = self.grown(failed_attempt);
         let spread = self.randomization.clamp(0.0, 1.0);
         let seconds = grown * (1.0 - spread + 2.0 * spread * chance.clamp(0.0, 1.0));
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(self.maximum))

@@ -1,5 +1,7 @@
 //! When to try again, and when to stop trying.
 
 mod backoff;
+mod ledger;
 
 pub use backoff::Backoff;
+pub use ledger::Ledger;

@@ -17,14 +17,16 @@ pub use decode::decode;
 pub(crate) use number::parse_go_duration;
 pub use values::{ByteSize, CommaList, Flag, Millis, Seconds, Secret, StrictFlag};
 
+use crate::dispatch::OrderBy;
 use crate::error::Result;
 use crate::manifest::Component;
 
 /// Settings that the runtime reads itself, of any component. A component's own settings need not name them.
-const RUNTIME_NAMES: [&str; 7] = [
+const RUNTIME_NAMES: [&str; 8] = [
     "direction",
     "route",
     "deadLetterBinding",
+    "deadLetterOperation",
     "maxDeliveryCount",
     "maxInFlight",
     "maxUncommitted",
@@ -40,9 +42,23 @@ pub struct RuntimeSettings {
     /// can make happen twice. At least 1; default 1000.
     #[serde(default = "default_max_uncommitted", deserialize_with = "at_least_one")]
     pub max_uncommitted: u32,
-    /// How many events of the component may be with handlers at once. At least 1; no limit by default.
+    /// How many handlers of one subscription may have work at once; with a handler of batches, how many events. At
+    /// least 1; no limit by default.
     #[serde(default, deserialize_with = "at_least_one_if_given")]
     pub max_in_flight: Option<u32>,
+    /// What stays in order: `partition` (default), `key` or `none`.
+    #[serde(default)]
+    pub order_by: OrderBy,
+    /// How often an event is delivered before it becomes a dead letter, or holds its place where there is no
+    /// `deadLetterBinding`. At least 1; no limit by default.
+    #[serde(default, deserialize_with = "at_least_one_if_given")]
+    pub max_delivery_count: Option<u32>,
+    /// The output binding that carries dead letters.
+    #[serde(default)]
+    pub dead_letter_binding: Option<String>,
+    /// What that binding is asked to do. Default `create`.
+    #[serde(default)]
+    pub dead_letter_operation: Option<String>,
 }
 
 impl RuntimeSettings {
@@ -59,7 +75,14 @@ impl RuntimeSettings {
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self { max_uncommitted: default_max_uncommitted(), max_in_flight: None }
+        Self {
+            max_uncommitted: default_max_uncommitted(),
+            max_in_flight: None,
+            order_by: OrderBy::default(),
+            max_delivery_count: None,
+            dead_letter_binding: None,
+            dead_letter_operation: None,
+        }
     }
 }
 

@@ -9,18 +9,27 @@ use tracing::Instrument;
 
 use super::{ComponentInfo, Transport};
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
-use crate::dispatch::{HandOut, Subscription};
+use crate::dispatch::{HandOut, Outputs, Subscription};
 use crate::engine::{Engine, EngineLease};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
 use crate::telemetry;
 
 /// A client's share of the engine.
-pub(crate) struct Embedded(EngineLease);
+pub(crate) struct Embedded(Arc<Lease>);
+
+/// Shared with subscriptions, whose dead letters and emissions need outputs.
+struct Lease(EngineLease);
+
+impl Outputs for Lease {
+    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>> {
+        self.0.output(name)
+    }
+}
 
 impl Embedded {
     pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        Ok(Self(Engine::lease(resources, app_id)?))
+        Ok(Self(Arc::new(Lease(Engine::lease(resources, app_id)?))))
     }
 }
 
@@ -31,20 +40,21 @@ impl Transport for Embedded {
     }
 
     async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
-        let (name, input) = self.0.input(name)?;
-        Subscription::attach(name.clone(), &*input, hand_out).await.map_err(|error| error.component(name))
+        let (name, input, rules) = self.0.0.input(name)?;
+        let attached = Subscription::attach(name.clone(), &*input, hand_out, rules, self.0.clone()).await;
+        attached.map_err(|error| error.component(name))
     }
 
     fn components(&self) -> Vec<ComponentInfo> {
-        self.0.components()
+        self.0.0.components()
     }
 
     fn faults(&self) -> Vec<Error> {
-        self.0.faults()
+        self.0.0.faults()
     }
 
     fn release(&self) {
-        self.0.release();
+        self.0.0.release();
     }
 }
 

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::binding::OutputBinding;
 use crate::dispatch::{HandOut, Subscription};
 use crate::error::{Error, ErrorCode, Result};
+use crate::policy::Ledger;
 
 pub(crate) use embedded::{Embedded, Guarded};
 
@@ -62,6 +63,8 @@ pub struct ComponentInfo {
     pub input: bool,
     /// Whether it can be invoked.
     pub output: bool,
+    /// How often an event of it is delivered at most, and how long that takes; `None` for what does not receive.
+    pub redelivery: Option<Ledger>,
     /// Why it cannot be used, or the last error of its connection.
     pub error: Option<Error>,
 }

@@ -101,7 +101,7 @@ async fn an_event_whose_handler_fails_comes_again_in_order_and_is_never_committe
             if text(&event) == "2" && !healed.load(std::sync::atomic::Ordering::Acquire) {
                 // A panic is as good as a failure that the handler reports.
                 assert!(event.attempt().is_multiple_of(2), "the handler fails on purpose");
-                return Outcome::Retry { after: Some(Duration::from_millis(30)) };
+                return Outcome::retry_after(Duration::from_millis(30));
             }
             Outcome::Ack
         }

@@ -72,8 +72,8 @@ impl Reader {
             alarm.ring();
         });
         let progress = Progress::new(self.shared.alarm.clone(), self.settings.max_uncommitted / 4);
-        let lane = self.intake.open_lane(progress.clone(), self.settings.backoff);
-        let assigned = Assigned { topic: topic.as_str().into(), queue, nonempty, lane, progress };
+        let source = self.intake.open_source(progress.clone());
+        let assigned = Assigned { topic: topic.as_str().into(), queue, nonempty, source, progress };
         self.assigned.insert((topic, number), assigned);
     }
 
@@ -107,10 +107,10 @@ impl Reader {
     pub(super) fn drain(&mut self, which: impl Fn(&PartitionKey) -> bool, deadline: Instant) -> Result<()> {
         for (_, assigned) in self.assigned.iter().filter(|(key, _)| which(key)) {
             assigned.progress.set_eager(true);
-            assigned.lane.close();
+            assigned.source.close();
         }
         let busy = |reader: &Self| {
-            reader.assigned.iter().any(|(key, assigned)| which(key) && assigned.lane.outstanding() > 0)
+            reader.assigned.iter().any(|(key, assigned)| which(key) && assigned.source.outstanding() > 0)
         };
         while busy(self) && !self.is_over(deadline, Duration::ZERO) {
             self.serve_main_queue()?;

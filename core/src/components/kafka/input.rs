@@ -12,6 +12,7 @@ use crate::dispatch::Intake;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 use crate::manifest::Component;
+use crate::policy::Backoff;
 
 /// The receiving side of a Kafka component.
 pub(super) struct KafkaInput {
@@ -41,6 +42,10 @@ impl InputBinding for KafkaInput {
         let config = self.settings.consumer_config(&self.group);
         let handle = Reader::start(&config, self.settings.clone(), intake)?;
         Ok(Box::new(KafkaReading(Some(handle))))
+    }
+
+    fn redelivery(&self) -> Backoff {
+        self.settings.backoff
     }
 }
 

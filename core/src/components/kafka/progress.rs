@@ -37,7 +37,7 @@ impl Alarm {
 pub(super) struct Progress {
     prefix: Mutex<SettledPrefix>,
     alarm: Arc<Alarm>,
-    /// Ring for every settled event: the reader waits for this lane to be quiet, or has no room left.
+    /// Ring for every settled event: the reader waits for this source to be quiet, or has no room left.
     eager: AtomicBool,
     /// Ring when so many events wait for a commit.
     commit_at: usize,

@@ -1,4 +1,4 @@
-//! The thread that owns a consumer: reads partitions into lanes, commits what was settled, hands partitions over.
+//! The thread that owns a consumer: reads partitions into sources, commits what was settled, hands partitions over.
 //!
 //! Every partition has a queue of its own inside librdkafka. A partition whose handler is slow is simply not drained:
 //! pausing it would throw prefetched records away, and not polling at all would cost the consumer its membership.
@@ -20,7 +20,7 @@ use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
 use super::{failure, record};
-use crate::dispatch::{Intake, Lane};
+use crate::dispatch::{Intake, Source};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
 
@@ -74,7 +74,7 @@ pub(super) struct Assigned {
     pub(super) queue: PartitionQueue<Context>,
     /// The queue may have something.
     pub(super) nonempty: Arc<AtomicBool>,
-    pub(super) lane: Lane,
+    pub(super) source: Source,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -277,10 +277,11 @@ impl Reader {
         self.last_probe = Instant::now();
     }
 
-    /// Fills lanes from the partitions' queues; `true` when there is more to read at once.
+    /// Fills sources from the partitions' queues; `true` when there is more to read at once.
     fn read_partitions(&mut self) -> bool {
         let mut more = false;
         let mut errors = Vec::new();
+        let keys = self.intake.wants_keys();
         for assigned in self.assigned.values() {
             if !assigned.nonempty.load(Ordering::Acquire) {
                 continue;
@@ -295,7 +296,7 @@ impl Reader {
             while events.len() < wanted {
                 match assigned.queue.poll(Duration::ZERO) {
                     Some(Ok(message)) => {
-                        events.push(record::event(&message, &assigned.topic, &self.settings));
+                        events.push(record::event(&message, &assigned.topic, &self.settings, keys));
                     }
                     Some(Err(error)) => errors.push(error),
                     None => break,
@@ -307,7 +308,7 @@ impl Reader {
             }
             if !events.is_empty() {
                 assigned.progress.read(events.iter().map(|event| event.position));
-                assigned.lane.push(events);
+                assigned.source.push(events);
             }
         }
         for error in errors {

@@ -14,7 +14,7 @@ use crate::metadata::Metadata;
 ///
 /// Headers come first and the entries of our own last, so that no sender can pretend another offset or topic: the
 /// last entry of a name counts.
-pub(super) fn event(message: &BorrowedMessage<'_>, topic: &Arc<str>, settings: &KafkaSettings) -> NewEvent {
+pub(super) fn event(message: &BorrowedMessage<'_>, topic: &Arc<str>, settings: &KafkaSettings, keys: bool) -> NewEvent {
     let mut metadata = Metadata::with_capacity(5);
     ffi::read_headers(message, |name, value| {
         let name = String::from_utf8_lossy(name);
@@ -33,7 +33,11 @@ pub(super) fn event(message: &BorrowedMessage<'_>, topic: &Arc<str>, settings: &
         metadata.add("__timestamp", millis);
     }
     let body = message.payload().map(Bytes::copy_from_slice);
-    NewEvent { position: message.offset(), body: Body::from(body), metadata }
+    let event = NewEvent::new(message.offset(), Body::from(body), metadata);
+    match message.key().filter(|_| keys) {
+        Some(key) => event.with_key(key),
+        None => event,
+    }
 }
 
 fn add(metadata: &mut Metadata, name: std::borrow::Cow<'static, str>, value: &[u8], settings: &KafkaSettings) {

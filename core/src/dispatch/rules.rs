@@ -1,0 +1,63 @@
+//! What one component's events are treated by: settings and policies, put together once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::{Backoff, Ledger};
+use crate::settings::RuntimeSettings;
+
+/// What stays in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderBy {
+    /// All events of a partition, one after the other; partitions in parallel.
+    #[default]
+    Partition,
+    /// The events of one key, one after the other; keys in parallel. Events without a key have no order.
+    Key,
+    /// Nothing: every event on its own.
+    None,
+}
+
+/// How dispatch treats the events of one component.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) order_by: OrderBy,
+    /// Handlers that may have work at once.
+    pub(crate) max_in_flight: usize,
+    /// Pauses and the number of deliveries: everything that retries, counted together.
+    pub(crate) redelivery: Backoff,
+    /// Where exhausted events go.
+    pub(crate) dead_letters: Option<DeadLetters>,
+    /// How long a handler may take.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The binding that carries dead letters.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadLetters {
+    pub(crate) binding: Arc<str>,
+    pub(crate) operation: Arc<str>,
+}
+
+impl Rules {
+    /// The rules of a component whose own settings ask for this back-off.
+    pub(crate) fn new(settings: &RuntimeSettings, own: Backoff) -> Self {
+        let dead_letters = settings.dead_letter_binding.as_deref().map(|binding| DeadLetters {
+            binding: binding.into(),
+            operation: settings.dead_letter_operation.as_deref().unwrap_or("create").into(),
+        });
+        Self {
+            order_by: settings.order_by,
+            max_in_flight: settings.max_in_flight.map_or(usize::MAX, |most| most as usize),
+            redelivery: own.limited_to(settings.max_delivery_count),
+            dead_letters,
+            timeout: None,
+        }
+    }
+
+    /// How often an event is delivered, and how long that takes.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::of(&self.redelivery, self.timeout)
+    }
+}

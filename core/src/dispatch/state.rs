@@ -1,0 +1,256 @@
+//! A subscription's state: the lanes behind their lock, and the signals around it.
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::lane::{Effects, LaneState};
+use super::lanes::Lanes;
+use super::rules::{OrderBy, Rules};
+use super::settling::Job;
+use super::{HandOut, Settler};
+use crate::error::{Error, ErrorCode};
+use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, StoredEvent};
+
+/// The moment that handlers' beginnings are counted from.
+static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+pub(crate) struct SubscriptionState {
+    pub(super) binding: Arc<str>,
+    lanes: Mutex<Lanes>,
+    /// A lane became ready, or the subscription ended.
+    pub(super) signal: Notify,
+    ended: AtomicBool,
+    /// How long handlers may take, in nanoseconds; 0 where nobody counts.
+    timeout: AtomicU64,
+    /// Why dead letters do not leave, while they do not.
+    undeliverable: Mutex<Option<Error>>,
+}
+
+type Told = Vec<(Arc<dyn Settler>, Vec<i64>)>;
+
+impl SubscriptionState {
+    pub(super) fn new(binding: Arc<str>, hand_out: HandOut, rules: Rules) -> Arc<Self> {
+        let timeout = AtomicU64::new(nanos(rules.timeout));
+        Arc::new(Self {
+            binding,
+            lanes: Mutex::new(Lanes::new(Arc::new(rules), hand_out)),
+            signal: Notify::new(),
+            ended: AtomicBool::new(false),
+            timeout,
+            undeliverable: Mutex::default(),
+        })
+    }
+
+    pub(super) fn order_by(&self) -> OrderBy {
+        self.lanes.lock().rules.order_by
+    }
+
+    pub(super) fn open_source(&self, settler: Arc<dyn Settler>) -> u64 {
+        self.lanes.lock().open_source(self.binding.clone(), settler)
+    }
+
+    pub(super) fn push(&self, source: u64, events: Vec<NewEvent>) {
+        if self.lanes.lock().push(source, events) {
+            self.signal.notify_one();
+        }
+    }
+
+    pub(super) fn close_source(&self, source: u64) {
+        self.lanes.lock().close(source);
+    }
+
+    pub(super) fn remove_source(&self, source: u64) {
+        let mut lanes = self.lanes.lock();
+        let full = lanes.is_full();
+        lanes.remove(source);
+        let room = full && lanes.has_ready();
+        drop(lanes);
+        if room {
+            self.signal.notify_one();
+        }
+    }
+
+    pub(super) fn busy(&self, source: u64) -> usize {
+        self.lanes.lock().busy(source)
+    }
+
+    pub(super) fn is_blocked(&self, source: u64) -> bool {
+        self.lanes.lock().is_blocked(source)
+    }
+
+    /// Takes up to `max` events, and says when a resting lane will be ready.
+    pub(super) fn take(&self, max: usize) -> (Vec<Event>, Option<Instant>) {
+        let mut batch = Vec::new();
+        let mut lanes = self.lanes.lock();
+        let next = lanes.wake_resting();
+        lanes.take(max, &mut batch);
+        let more = lanes.has_ready();
+        drop(lanes);
+        if more {
+            // One signal can stand for several lanes: pass it on.
+            self.signal.notify_one();
+        }
+        (batch, next)
+    }
+
+    /// Whether there is something to take, or nothing will ever be; else when a resting lane will be ready.
+    pub(super) fn look(&self) -> Result<(), Option<Instant>> {
+        let mut lanes = self.lanes.lock();
+        let next = lanes.wake_resting();
+        if !lanes.has_ready() && !self.has_ended() {
+            return Err(next);
+        }
+        drop(lanes);
+        // Whoever looked may never take: the signal stays for the others.
+        self.signal.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn lanes_waiting(&self) -> usize {
+        self.lanes.lock().waiting()
+    }
+
+    /// Notes that a handler begins, where its time counts.
+    pub(super) fn begin(&self, event: &Event) {
+        if self.timeout.load(Ordering::Relaxed) != 0 {
+            event.stored.begun.store(clock().max(1), Ordering::Release);
+        }
+    }
+
+    /// How long handlers may take.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        let nanos = self.timeout.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    /// Settles deliveries; returns how many of the tokens still counted, and what has to be confirmed first.
+    pub(super) fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> (usize, Vec<Job>) {
+        let (mut counted, mut jobs) = (0, Vec::new());
+        let mut told = Told::new();
+        let mut lanes = self.lanes.lock();
+        let mut wake = Wake::before(&lanes);
+        // Outcomes of one lane stand together almost always: look each lane up once a run.
+        for run in outcomes.chunk_by(|(first, _), (second, _)| first.lane == second.lane) {
+            let id = run[0].0.lane;
+            let settle = |lane: &mut LaneState, rules: &Rules, hand_out, chance, effects: &mut Effects| {
+                lane.settle(run, rules, hand_out, chance, effects)
+            };
+            let Some((count, effects, settler)) = lanes.change(id, settle) else { continue };
+            counted += count;
+            jobs.extend(effects.jobs);
+            told.push((settler, effects.positions));
+            wake.look_at(&mut lanes, id);
+        }
+        self.tell(wake, lanes, told);
+        (counted, jobs)
+    }
+
+    pub(super) fn release(&self, tokens: &[SettleToken]) {
+        let mut told = Told::new();
+        let mut lanes = self.lanes.lock();
+        let mut wake = Wake::before(&lanes);
+        // The earliest first, which takes the later ones back as well.
+        for token in tokens {
+            let release =
+                |lane: &mut LaneState, _: &Rules, _: HandOut, _: f64, _: &mut Effects| lane.release(*token);
+            let Some(((), _, settler)) = lanes.change(token.lane, release) else { continue };
+            told.push((settler, Vec::new()));
+            wake.look_at(&mut lanes, token.lane);
+        }
+        wake.needed = true;
+        self.tell(wake, lanes, told);
+    }
+
+    /// What an event became was confirmed, refused, or given up because its source closed.
+    pub(super) fn end_settling(&self, lane: u64, event: &StoredEvent, end: SettlingEnd) -> Vec<Job> {
+        let mut lanes = self.lanes.lock();
+        let mut wake = Wake::before(&lanes);
+        let change =
+            |lane: &mut LaneState, rules: &Rules, _: HandOut, chance, effects: &mut Effects| match end {
+                SettlingEnd::Confirmed => lane.settled(event, effects),
+                SettlingEnd::Refused(cause) => lane.settling_failed(event, cause, rules, chance, effects),
+                SettlingEnd::GivenUp => drop(lane.end_settling(event)),
+            };
+        let Some(((), effects, settler)) = lanes.change(lane, change) else { return Vec::new() };
+        wake.look_at(&mut lanes, lane);
+        self.tell(wake, lanes, vec![(settler, effects.positions)]);
+        effects.jobs
+    }
+
+    fn tell(&self, wake: Wake, lanes: parking_lot::MutexGuard<'_, Lanes>, told: Told) {
+        let needed = wake.needed || wake.was_full && lanes.has_ready();
+        drop(lanes);
+        if needed {
+            self.signal.notify_one();
+        }
+        for (settler, positions) in told {
+            settler.settled(&positions);
+        }
+    }
+
+    /// Deliveries whose handlers have had their time, as failures.
+    pub(super) fn expired(&self, timeout: Duration) -> Vec<(SettleToken, Outcome)> {
+        let then = clock().saturating_sub(nanos(Some(timeout)));
+        let tokens = self.lanes.lock().begun_before(then);
+        let text = format!("the handler did not end within {timeout:?}");
+        let outcome = Outcome::failed(ErrorCode::Timeout.as_str(), text);
+        tokens.into_iter().map(|token| (token, outcome.clone())).collect()
+    }
+
+    pub(super) fn set_undeliverable(&self, error: Option<Error>) {
+        *self.undeliverable.lock() = error;
+    }
+
+    /// What keeps events from being settled, if something does.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        let blocked = self.lanes.lock().blocked().cloned();
+        blocked.or_else(|| self.undeliverable.lock().clone())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.signal.notify_waiters();
+        self.signal.notify_one();
+    }
+}
+
+/// How the settling of an event ended that became something else.
+pub(super) enum SettlingEnd {
+    Confirmed,
+    Refused(Cause),
+    GivenUp,
+}
+
+/// Whether somebody has to be woken after a change.
+#[derive(Clone, Copy)]
+struct Wake {
+    was_full: bool,
+    needed: bool,
+}
+
+impl Wake {
+    fn before(lanes: &Lanes) -> Self {
+        Self { was_full: lanes.is_full(), needed: false }
+    }
+
+    fn look_at(&mut self, lanes: &mut Lanes, id: u64) {
+        self.needed |= lanes.look_at(id) || lanes.rests(id);
+    }
+}
+
+fn clock() -> u64 {
+    u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn nanos(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
