@@ -172,8 +172,10 @@ impl Lanes {
                 HandOut::LaneAtATime => usize::MAX,
                 HandOut::Batches | HandOut::Freely => self.rules.max_in_flight - self.in_flight,
             };
-            if let Some(lane) = self.by_id.get_mut(&id) {
-                lane.queued = false;
+            let Some(lane) = self.by_id.get_mut(&id) else { continue };
+            lane.queued = false;
+            // Handed out freely, it may have been queued for the events behind one that was sent back since.
+            if lane.is_ready(self.hand_out) {
                 lane.take(room.min(max - batch.len()), batch);
             }
             self.look_at(id);

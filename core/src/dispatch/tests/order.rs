@@ -282,3 +282,16 @@ fn a_handler_that_takes_too_long_has_failed() {
     assert!(!bench.settle(&batch[0], Outcome::Ack), "it comes too late");
     assert_eq!(again[1].attempt(), 1, "the one that was not begun did not fail");
 }
+
+#[test]
+fn an_event_sent_back_holds_what_waits_behind_it_also_when_handed_out_freely() {
+    let bench = Bench::with(HandOut::Freely, |rules| rules.redelivery.retries = Some(1));
+    let source = bench.source(2);
+    let event = bench.take(1).remove(0);
+    bench.settle(&event, Outcome::retry_after(Duration::from_millis(50)));
+    assert!(bench.nothing_waits(), "the lane rests");
+    let event = bench.take(1).remove(0);
+    bench.settle(&event, Outcome::RETRY);
+    assert!(source.is_blocked());
+    assert!(bench.nothing_waits(), "the lane is blocked");
+}
