@@ -171,6 +171,11 @@ impl SubscriptionState {
                 counted += usize::from(lane.settle(*token, outcome, chance, &mut positions));
             }
             let (rests_until, settler) = (lane.rests_until, lane.settler.clone());
+            if rests_until.is_some() || lane.blocked {
+                // Handed out freely it may have been queued for the events behind the one that was sent back.
+                lane.queued = false;
+                lanes.ready.retain(|ready| *ready != id);
+            }
             if let Some(until) = rests_until
                 && !lanes.resting.iter().any(|(_, resting)| *resting == id)
             {

@@ -236,3 +236,18 @@ fn any_executor_can_wait_for_events() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn an_event_sent_back_holds_what_waits_behind_it_also_when_handed_out_freely() {
+    let bench = Bench::new(HandOut::Freely);
+    let _lane = bench.lane(QUICK, 2);
+    let event = bench.take(1).remove(0);
+    bench.settle(&event, Outcome::Retry { after: Some(Duration::from_hours(1)) });
+    assert!(bench.nothing_waits(), "the lane rests");
+
+    let blocking = bench.lane(Backoff { retries: Some(0), ..QUICK }, 2);
+    let event = bench.take(1).remove(0);
+    bench.settle(&event, Outcome::RETRY);
+    assert!(blocking.is_blocked());
+    assert!(bench.nothing_waits(), "the lane is blocked");
+}
