@@ -3,16 +3,17 @@
 use crate::registry::ComponentType;
 
 macro_rules! components {
-    ($($module:ident if $feature:literal;)*) => {
-        $(#[cfg(feature = $feature)] pub(crate) mod $module;)*
+    ($($module:ident $(if $feature:literal)?;)*) => {
+        $($(#[cfg(feature = $feature)])? pub(crate) mod $module;)*
 
         /// Every component type of this build.
         pub(crate) fn built_in() -> Vec<ComponentType> {
-            vec![$(#[cfg(feature = $feature)] $module::component_type(),)*]
+            vec![$($(#[cfg(feature = $feature)])? $module::component_type(),)*]
         }
     };
 }
 
 components! {
     kafka if "kafka";
+    memory;
 }
