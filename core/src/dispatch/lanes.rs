@@ -111,6 +111,11 @@ impl Lanes {
             self.ready.push_back(id);
             return true;
         }
+        if lane.queued && !lane.is_ready(self.hand_out) {
+            // Handed out freely, it was queued for the events behind one that was sent back since.
+            lane.queued = false;
+            self.ready.retain(|ready| *ready != id);
+        }
         if self.rules.order_by != OrderBy::Partition && lane.is_empty() {
             let (source, key) = (lane.source, lane.key);
             self.by_id.remove(&id);
@@ -174,10 +179,7 @@ impl Lanes {
             };
             let Some(lane) = self.by_id.get_mut(&id) else { continue };
             lane.queued = false;
-            // Handed out freely, it may have been queued for the events behind one that was sent back since.
-            if lane.is_ready(self.hand_out) {
-                lane.take(room.min(max - batch.len()), batch);
-            }
+            lane.take(room.min(max - batch.len()), batch);
             self.look_at(id);
             if self.hand_out == HandOut::LaneAtATime && !batch.is_empty() {
                 break;
