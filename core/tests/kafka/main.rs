@@ -18,6 +18,8 @@ mod groups;
 mod hostile;
 mod independent;
 mod receiving;
+#[path = "../spec/runner/mod.rs"]
+mod runner;
 mod sending;
 mod server;
 mod spec;

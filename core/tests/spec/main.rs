@@ -1,0 +1,20 @@
+//! The cases of `tests/spec` that need no server.
+#![allow(missing_docs, unreachable_pub)]
+
+mod runner;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use runner::Placeholders;
+use serde_json::Value;
+
+#[tokio::test]
+async fn every_case_of_the_memory_component_holds() {
+    runner::every_case_holds("memory.yaml", own_queue).await;
+}
+
+/// A queue that no other case uses.
+async fn own_queue(_case: Value) -> Placeholders {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    vec![("{queue}", format!("queue-{}", NUMBER.fetch_add(1, Ordering::Relaxed)))]
+}
