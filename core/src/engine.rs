@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::binding::{InputBinding, OutputBinding};
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::{Component, Manifest};
+use crate::policy::{Inbound, Policies};
 use crate::registry::{self, ComponentType};
 use crate::runtime;
 use crate::transport::ComponentInfo;
@@ -50,6 +51,7 @@ pub(crate) struct Engine {
     /// Replaced as a whole when components come and go; nobody keeps an instance across calls.
     instances: ArcSwap<HashMap<Arc<str>, Arc<Instance>>>,
     faults: Vec<Error>,
+    policies: Policies,
 }
 
 /// One component: its document, its type, and its output once somebody used it.
@@ -57,6 +59,8 @@ struct Instance {
     component: Component,
     component_type: Result<ComponentType>,
     output: Mutex<Option<Arc<dyn OutputBinding>>>,
+    /// What concerns its events: one breaker for all subscriptions.
+    inbound: OnceLock<Result<Option<Inbound>>>,
 }
 
 impl Engine {
@@ -99,13 +103,14 @@ impl Engine {
                 faults.push(error.clone());
             }
             let name = component.name.clone();
-            let instance = Instance { component, component_type: checked, output: Mutex::default() };
+            let (output, inbound) = (Mutex::default(), OnceLock::new());
+            let instance = Instance { component, component_type: checked, output, inbound };
             instances.insert(name, Arc::new(instance));
         }
         for fault in &faults {
             tracing::warn!(target: "bindwright", "{fault}");
         }
-        Self { instances: ArcSwap::from_pointee(instances), faults }
+        Self { instances: ArcSwap::from_pointee(instances), faults, policies: manifest.policies }
     }
 
     /// The output of a component, opened if need be.
@@ -116,18 +121,28 @@ impl Engine {
             return Ok(output.clone());
         }
         let component_type = instance.component_type.clone()?;
+        let policy = self.policies.outbound(name)?;
         let binding = component_type
             .open_output(&instance.component)
             .map_err(|error| error.component(instance.component.name.clone()))?;
-        let opened = Arc::new(Guarded { name: instance.component.name.clone(), binding });
+        let opened = Arc::new(Guarded { name: instance.component.name.clone(), binding, policy });
         Ok(output.insert(opened).clone())
     }
 
     /// The input of a component. Every call opens one of its own: its readers share the work.
     pub(crate) fn input(&self, name: &str) -> Result<(Arc<str>, Arc<dyn InputBinding>)> {
         let instance = self.instance(name)?;
+        self.inbound(name)?;
         let input = instance.component_type.clone()?.open_input(&instance.component)?;
         Ok((instance.component.name.clone(), input))
+    }
+
+    /// What the policies want for the events of a component; the breaker is one for all its subscriptions.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, and `INVALID_MANIFEST` for a policy that is not there.
+    pub(crate) fn inbound(&self, name: &str) -> Result<Option<Inbound>> {
+        self.instance(name)?.inbound.get_or_init(|| self.policies.inbound(name)).clone()
     }
 
     fn instance(&self, name: &str) -> Result<Arc<Instance>> {
