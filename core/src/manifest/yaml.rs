@@ -134,12 +134,13 @@ impl Node {
                 }
             }
         }
-        match self.field("<<").map(|node| &node.content) {
-            Some(Content::Sequence(sources)) => {
-                sources.iter().for_each(|source| source.collect(entries, taken));
-            }
-            Some(_) => self.field("<<").into_iter().for_each(|source| source.collect(entries, taken)),
-            None => {}
+        let Some(merged) = self.field("<<") else { return };
+        let sources = match &merged.content {
+            Content::Sequence(sources) => sources.as_slice(),
+            _ => std::slice::from_ref(merged),
+        };
+        for source in sources {
+            source.collect(entries, taken);
         }
     }
 

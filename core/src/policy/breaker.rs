@@ -31,7 +31,7 @@ impl Default for BreakerSettings {
         Self {
             max_requests: 1,
             interval: Duration::ZERO,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             trip: Trip::default(),
         }
     }
@@ -178,10 +178,10 @@ impl Inner {
     fn advance(&mut self, settings: &BreakerSettings, now: Instant) {
         match self.phase {
             Phase::Closed { clear_at: None } if !settings.interval.is_zero() => {
-                self.phase = Phase::Closed { clear_at: later(now, settings.interval) };
+                self.phase = Phase::Closed { clear_at: now.checked_add(settings.interval) };
             }
             Phase::Closed { clear_at: Some(at) } if now >= at => {
-                self.begin(Phase::Closed { clear_at: later(now, settings.interval) });
+                self.begin(Phase::Closed { clear_at: now.checked_add(settings.interval) });
             }
             Phase::Open { until } if now >= until => self.begin(Phase::HalfOpen),
             Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen => {}
@@ -204,7 +204,7 @@ impl Inner {
         self.counts.consecutive_failures += 1;
         self.counts.consecutive_successes = 0;
         let opens = matches!(self.phase, Phase::HalfOpen) || settings.trip.is_due(&self.counts);
-        opens.then(|| Phase::Open { until: later(now, settings.timeout).unwrap_or(now) })
+        opens.then(|| Phase::Open { until: now.checked_add(settings.timeout).unwrap_or(now) })
     }
 
     fn begin(&mut self, phase: Phase) {
@@ -212,11 +212,6 @@ impl Inner {
         self.generation += 1;
         self.counts = Counts::default();
     }
-}
-
-/// Durations of policies are at most 292 years; a clock that cannot count so far has no such moment.
-fn later(now: Instant, duration: Duration) -> Option<Instant> {
-    now.checked_add(duration)
 }
 
 /// One call that passes. Dropped without a report, the call counts neither as a success nor as a failure.
@@ -304,9 +299,9 @@ mod tests {
         fail(&breaker, 5, start);
         assert_eq!(breaker.state(start), BreakerState::Closed);
         fail(&breaker, 1, start);
-        let until = start + Duration::from_secs(60);
+        let until = start + Duration::from_mins(1);
         assert_eq!(breaker.state(start), BreakerState::Open { until });
-        let just_before = until - Duration::from_nanos(1);
+        let just_before = start + Duration::from_nanos(59_999_999_999);
         assert_eq!(breaker.admit(just_before).expect_err("open"), Refusal::Open { until });
         assert_eq!(breaker.state(until), BreakerState::HalfOpen);
         pass(&breaker, until).success(until);
@@ -317,7 +312,7 @@ mod tests {
     fn half_open_as_many_pass_as_must_succeed() {
         let (breaker, start) = (breaker(BreakerSettings { max_requests: 2, ..brittle() }), Instant::now());
         fail(&breaker, 2, start);
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         let (first, second) = (pass(&breaker, later), pass(&breaker, later));
         assert_eq!(breaker.admit(later).expect_err("full"), Refusal::HalfOpenFull);
         first.success(later);
@@ -330,10 +325,10 @@ mod tests {
     fn half_open_one_failure_opens_it_again() {
         let (breaker, start) = (breaker(BreakerSettings { max_requests: 3, ..brittle() }), Instant::now());
         fail(&breaker, 2, start);
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         pass(&breaker, later).success(later);
         fail(&breaker, 1, later);
-        assert_eq!(breaker.state(later), BreakerState::Open { until: later + Duration::from_secs(60) });
+        assert_eq!(breaker.state(later), BreakerState::Open { until: later + Duration::from_mins(1) });
     }
 
     #[test]
@@ -361,7 +356,7 @@ mod tests {
         let (breaker, start) = (breaker(brittle()), Instant::now());
         let (late_failure, late_success) = (pass(&breaker, start), pass(&breaker, start));
         fail(&breaker, 2, start);
-        let half_open = start + Duration::from_secs(60);
+        let half_open = start + Duration::from_mins(1);
         late_success.success(half_open);
         late_failure.failure(half_open);
         assert_eq!(breaker.state(half_open), BreakerState::HalfOpen);
@@ -373,7 +368,7 @@ mod tests {
     fn a_permit_that_is_dropped_frees_its_place() {
         let (breaker, start) = (breaker(brittle()), Instant::now());
         fail(&breaker, 2, start);
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         drop(pass(&breaker, later));
         pass(&breaker, later).report(Some(&Error::new(ErrorCode::InvalidRequest, "x")), later);
         assert_eq!(breaker.state(later), BreakerState::HalfOpen);
@@ -385,7 +380,7 @@ mod tests {
     fn looking_changes_nothing() {
         let (breaker, start) = (breaker(brittle()), Instant::now());
         fail(&breaker, 2, start);
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         assert_eq!(breaker.state(later), BreakerState::HalfOpen);
         assert!(matches!(breaker.state(start), BreakerState::Open { .. }));
     }

@@ -118,24 +118,21 @@ impl Policies {
         way: Way,
     ) -> Result<Option<(Option<Duration>, Option<Retry>, Option<Arc<Breaker>>)>> {
         let names = self.targets.get(component).and_then(|target| target.names(way));
-        let [timeout, retry, breaker] = match names {
-            Some(names) => {
-                if let Some(error) = self.unknown(component, way, names).into_iter().next() {
-                    return Err(error);
-                }
-                let text = |name: &Option<Name>| name.as_ref().map(|name| name.text.clone());
-                [text(&names.timeout), text(&names.retry), text(&names.breaker)]
+        let [timeout, retry, breaker] = if let Some(names) = names {
+            if let Some(error) = self.unknown(component, way, names).into_iter().next() {
+                return Err(error);
             }
-            None => {
-                let first = |kind, is_there: &dyn Fn(&str) -> bool| {
-                    way.defaults(kind).into_iter().find(|name| is_there(name))
-                };
-                [
-                    first("Timeout", &|name| self.timeouts.contains_key(name)),
-                    first("Retry", &|name| self.retries.contains_key(name)),
-                    first("CircuitBreaker", &|name| self.breakers.contains_key(name)),
-                ]
-            }
+            [&names.timeout, &names.retry, &names.breaker]
+                .map(|name| name.as_ref().map(|name| name.text.clone()))
+        } else {
+            let first = |kind, is_there: &dyn Fn(&str) -> bool| {
+                way.defaults(kind).into_iter().find(|name| is_there(name))
+            };
+            [
+                first("Timeout", &|name| self.timeouts.contains_key(name)),
+                first("Retry", &|name| self.retries.contains_key(name)),
+                first("CircuitBreaker", &|name| self.breakers.contains_key(name)),
+            ]
         };
         // A timeout of 0 is none, as in Dapr.
         let timeout = timeout.and_then(|name| self.timeouts.get(&name)).filter(|timeout| !timeout.is_zero());

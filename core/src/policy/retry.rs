@@ -72,13 +72,13 @@ pub(crate) struct Codes(Option<Vec<(u16, u16)>>);
 
 impl Codes {
     /// Reads `429,500-599`, without blanks; an empty text is all codes. The error says what was expected.
-    pub(crate) fn parse(text: &str, least: u16, most: u16) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, minimum: u16, maximum: u16) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self(None));
         }
         let code = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|code| digits && (least..=most).contains(code))
+            text.parse().ok().filter(|code| digits && (minimum..=maximum).contains(code))
         };
         let range = |text: &str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -86,7 +86,7 @@ impl Codes {
         };
         text.split(',').map(range).collect::<Option<_>>().map(|ranges| Self(Some(ranges))).ok_or_else(|| {
             format!(
-                "expected codes and ranges from {least} to {most}, with commas and without blanks, got {text:?}"
+                "expected codes and ranges from {minimum} to {maximum}, with commas and without blanks, got {text:?}"
             )
         })
     }

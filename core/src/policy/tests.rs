@@ -98,13 +98,10 @@ fn retrying(retries: Option<u32>) -> Outbound {
 }
 
 /// Opens after two failures in a row.
-fn brittle() -> Option<Arc<Breaker>> {
+fn brittle() -> Arc<Breaker> {
     let trip = Trip::parse("consecutiveFailures > 1").expect("an expression").0;
-    Some(Arc::new(Breaker::new(
-        "a".into(),
-        "outbound",
-        BreakerSettings { trip, ..BreakerSettings::default() },
-    )))
+    let settings = BreakerSettings { trip, ..BreakerSettings::default() };
+    Arc::new(Breaker::new("a".into(), "outbound", settings))
 }
 
 async fn invoke(policy: &Outbound, binding: &Scripted, call: &Call) -> Result<Reply> {
@@ -180,7 +177,7 @@ async fn each_attempt_has_its_timeout_and_none_outlives_the_caller() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_refuses_calls_and_degrades_the_component() {
-    let policy = Outbound { breaker: brittle(), ..plain() };
+    let policy = Outbound { breaker: Some(brittle()), ..plain() };
     let binding = Scripted::failing(2, ErrorCode::Backend);
     let call = call_for(300 * SECOND);
     for _ in 0..2 {
@@ -200,7 +197,7 @@ async fn an_open_breaker_refuses_calls_and_degrades_the_component() {
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_that_opens_ends_the_retries_at_once() {
-    let policy = Outbound { breaker: brittle(), ..retrying(None) };
+    let policy = Outbound { breaker: Some(brittle()), ..retrying(None) };
     let binding = Scripted::failing(9, ErrorCode::Unavailable);
     let start = now();
     let error = invoke(&policy, &binding, &call_for(300 * SECOND)).await.expect_err("it failed");
@@ -216,7 +213,7 @@ async fn a_breaker_that_opens_ends_the_retries_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_caller_do_not_count() {
-    let policy = Outbound { breaker: brittle(), ..plain() };
+    let policy = Outbound { breaker: Some(brittle()), ..plain() };
     let fails =
         [ErrorCode::Backend, ErrorCode::InvalidRequest, ErrorCode::PayloadTooLarge, ErrorCode::Cancelled];
     let binding = Scripted::new(fails.map(Act::Fail));
@@ -233,7 +230,7 @@ async fn faults_of_the_caller_do_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_gives_its_place_back() {
-    let policy = Outbound { breaker: brittle(), ..plain() };
+    let policy = Outbound { breaker: Some(brittle()), ..plain() };
     let binding = Scripted::failing(2, ErrorCode::Backend);
     let call = call_for(300 * SECOND);
     for _ in 0..2 {
@@ -277,7 +274,7 @@ async fn of_many_each_has_its_own_last_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_admits_and_counts_each_of_many() {
-    let policy = Outbound { breaker: brittle(), ..plain() };
+    let policy = Outbound { breaker: Some(brittle()), ..plain() };
     let call = call_for(300 * SECOND);
     let many = |count| vec![Request::new("x"); count];
     let codes = |results: Vec<Result<Reply>>| -> Vec<_> {
@@ -298,7 +295,7 @@ async fn a_breaker_admits_and_counts_each_of_many() {
 
 #[tokio::test(start_paused = true)]
 async fn many_that_are_dropped_give_their_places_back() {
-    let policy = Outbound { breaker: brittle(), ..plain() };
+    let policy = Outbound { breaker: Some(brittle()), ..plain() };
     let breaker = policy.breaker.as_ref().expect("a breaker");
     for _ in 0..2 {
         breaker.admit(now()).expect("closed").failure(now());

@@ -104,7 +104,7 @@ impl Reader<'_> {
         self.mapping(node, path)?;
         self.warn_of_unknown(node, path, &known);
         let duration = self.duration_field(node, path, "duration", Duration::from_secs(5))?;
-        let maximum = self.duration_field(node, path, "maxInterval", Duration::from_secs(60))?;
+        let maximum = self.duration_field(node, path, "maxInterval", Duration::from_mins(1))?;
         // Any negative number means for ever, as in Dapr.
         let retries = match self.number_field(node, path, "maxRetries", -1)? {
             ..0 => None,
@@ -120,7 +120,7 @@ impl Reader<'_> {
             }
         };
         let flag = document::bool_field(node, "repeatUnknown");
-        let repeat_unknown = self.keep(flag.map_err(|flaw| below(path, flaw)))?;
+        let repeat_unknown = self.keep(flag.map_err(|flaw| below(path, &flaw)))?;
         Some(Retry { matching: self.matching(node, path)?, repeat_unknown, ..retry })
     }
 
@@ -236,7 +236,7 @@ impl Reader<'_> {
     }
 
     fn text_field(&mut self, node: &Node, path: &str, field: &str) -> Option<String> {
-        self.keep(document::text_field(node, field).map_err(|flaw| below(path, flaw)))
+        self.keep(document::text_field(node, field).map_err(|flaw| below(path, &flaw)))
     }
 
     fn number_field(&mut self, node: &Node, path: &str, field: &str, default: i64) -> Option<i64> {
@@ -308,11 +308,11 @@ impl Reader<'_> {
 }
 
 fn mapping<'a>(node: &'a Node, path: &str, field: &str) -> Result<Option<&'a Node>, Flaw> {
-    document::mapping_field(node, field).map_err(|flaw| below(path, flaw))
+    document::mapping_field(node, field).map_err(|flaw| below(path, &flaw))
 }
 
-fn below(path: &str, flaw: Flaw) -> Flaw {
-    Flaw { message: joined(path, &flaw.message).into(), ..flaw }
+fn below(path: &str, flaw: &Flaw) -> Flaw {
+    Flaw { message: joined(path, &flaw.message).into(), line: flaw.line, column: flaw.column }
 }
 
 fn joined(path: &str, field: &str) -> String {

@@ -111,7 +111,7 @@ fn an_exponential_retry_begins_with_half_a_second_and_ends_never() {
     assert_eq!(pauses, [500, 750, 1125].map(Duration::from_millis));
     assert_eq!(policy.pause(1, 0.0), Some(Duration::from_millis(250)));
     assert_eq!(policy.pause(1, 1.0), Some(Duration::from_millis(750)));
-    assert_eq!(policy.pause(100_000, 0.5), Some(Duration::from_secs(60)));
+    assert_eq!(policy.pause(100_000, 0.5), Some(Duration::from_mins(1)));
     assert_eq!(backoff("policy: exponential, maxInterval: 1s").pause(100, 0.5), Some(Duration::from_secs(1)));
 }
 
@@ -123,7 +123,7 @@ fn a_breaker_opens_after_six_failures_for_a_minute_by_default() {
             assert_eq!(breaker.state(now), BreakerState::Closed);
             breaker.admit(now).expect("closed").failure(now);
         }
-        let until = now + Duration::from_secs(60);
+        let until = now + Duration::from_mins(1);
         assert_eq!(breaker.state(now), BreakerState::Open { until });
         let _trial = breaker.admit(until).expect("half-open");
         assert!(breaker.admit(until).is_err());
@@ -197,7 +197,7 @@ fn a_bad_value_leaves_out_the_document_and_tells_its_place() {
 #[test]
 fn every_fault_of_a_document_is_told() {
     let manifest = with_policies("{timeouts: {p: x, q: y}, retries: {p: {duration: z}}}");
-    assert_eq!(manifest.faults.len(), 3, "{:?}", manifest.faults);
+    assert_eq!(manifest.faults.len(), 3);
 }
 
 #[test]
@@ -337,13 +337,8 @@ fn an_entry_for_one_direction_leaves_the_other_its_defaults() {
 #[test]
 fn each_direction_has_a_breaker_of_its_own() {
     let manifest = with_spec("  policies: {circuitBreakers: {DefaultCircuitBreakerPolicy: {}}}\n");
-    let outbound = outbound(&manifest).breaker.expect("a breaker");
-    let now = Instant::now();
-    for _ in 0..6 {
-        outbound.admit(now).expect("closed").failure(now);
-    }
-    assert_ne!(outbound.state(now), BreakerState::Closed);
-    assert!(manifest.policies.inbound("orders").expect("no names").is_some());
+    let (outbound, inbound) = (outbound(&manifest).breaker, inbound(&manifest).breaker);
+    assert!(!std::sync::Arc::ptr_eq(&outbound.expect("a breaker"), &inbound.expect("a breaker")));
 }
 
 #[test]
