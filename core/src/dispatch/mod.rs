@@ -10,6 +10,7 @@
 //! * A settled position goes back to the component, which records the contiguous prefix and nothing beyond.
 //! * Closing a lane makes everything handed out from it stale: it will be delivered again to whoever is next.
 
+mod attachment;
 mod lane;
 mod lanes;
 mod prefix;
@@ -22,8 +23,10 @@ use std::sync::Arc;
 use crate::event::NewEvent;
 use crate::policy::Backoff;
 
+pub(crate) use attachment::Source;
 pub(crate) use lanes::SubscriptionState;
 pub use prefix::SettledPrefix;
+pub(crate) use subscription::WeakSubscription;
 pub use subscription::{HandOut, Subscription};
 
 /// Told by dispatch what became of a lane's events.

@@ -1,16 +1,16 @@
 //! A handler's side: pull a batch, report outcomes, stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::Intake;
+use super::attachment::{Attachment, Source};
 use super::lanes::SubscriptionState;
-use crate::binding::{InputBinding, Reading};
+use crate::binding::InputBinding;
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome, SettleToken};
-use crate::health::{Health, State};
+use crate::health::Health;
 
 /// How events leave their lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,23 +28,57 @@ pub enum HandOut {
 #[derive(Clone)]
 pub struct Subscription(Arc<Attached>);
 
+/// A subscription that does not live for it.
+pub(crate) struct WeakSubscription(Weak<Attached>);
+
+impl WeakSubscription {
+    /// The subscription, unless it was dropped or has ended.
+    pub(crate) fn live(&self) -> Option<Subscription> {
+        self.0.upgrade().map(Subscription).filter(|subscription| !subscription.0.has_ended())
+    }
+}
+
 struct Attached {
     state: Arc<SubscriptionState>,
-    reading: tokio::sync::Mutex<Option<Box<dyn Reading>>>,
+    attachment: Attachment,
     /// Keeps the time for whoever polls: a package's futures need not be polled inside a runtime.
     runtime: Handle,
+}
+
+impl Attached {
+    /// Also in a child of a fork, where everything belongs to the parent.
+    fn has_ended(&self) -> bool {
+        self.attachment.is_inherited() || self.state.has_ended()
+    }
 }
 
 impl Subscription {
     pub(crate) async fn attach(
         binding: Arc<str>,
-        input: &dyn InputBinding,
+        input: Arc<dyn InputBinding>,
         hand_out: HandOut,
     ) -> Result<Self> {
         let state = SubscriptionState::new(binding, hand_out);
         let runtime = crate::runtime::handle()?;
-        let reading = input.start(Intake::new(state.clone())).await?;
-        Ok(Self(Arc::new(Attached { state, reading: tokio::sync::Mutex::new(Some(reading)), runtime })))
+        let attachment = Attachment::start(&state, input).await?;
+        Ok(Self(Arc::new(Attached { state, attachment, runtime })))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakSubscription {
+        WeakSubscription(Arc::downgrade(&self.0))
+    }
+
+    /// Reads from `source` from now on: stops what it reads from, then starts. Goes on in the background; of several
+    /// that follow each other soon, the last one counts.
+    pub(crate) fn follow(&self, source: Source) {
+        let attached = self.0.clone();
+        attached.attachment.want(source);
+        self.0.runtime.spawn(async move { attached.attachment.follow(&attached.state).await });
+    }
+
+    /// Since when it has been reading from where it reads now; `None` while it goes from one to the other.
+    pub(crate) fn reading_since(&self) -> Option<Instant> {
+        self.0.attachment.since()
     }
 
     /// The component's name.
@@ -58,6 +92,9 @@ impl Subscription {
     /// Any executor can poll it. Cancel safe: events are taken only when they are returned. For a caller who can
     /// lose what was returned, there are [`ready`](Self::ready) and [`take_batch`](Self::take_batch).
     pub async fn next_batch(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Event>> {
+        if self.0.has_ended() {
+            return None;
+        }
         let taken = self.attempt(wait, |state| {
             if state.has_ended() {
                 return Ok(None);
@@ -74,14 +111,13 @@ impl Subscription {
     /// on its way from Rust to a language can get lost, for example with a cancelled future, and then it must not
     /// hold events. Any executor can poll it. Cancel safe.
     pub async fn ready(&self, wait: Option<Duration>) -> bool {
-        self.attempt(wait, SubscriptionState::look).await.is_some()
+        self.0.attachment.is_inherited() || self.attempt(wait, SubscriptionState::look).await.is_some()
     }
 
     /// Takes up to `max` events without waiting: none when there are none or somebody else was quicker, `None` when
     /// the subscription has ended.
     pub fn take_batch(&self, max: usize) -> Option<Vec<Event>> {
-        let state = &self.0.state;
-        (!state.has_ended()).then(|| state.take(max.max(1)).0)
+        (!self.0.has_ended()).then(|| self.0.state.take(max.max(1)).0)
     }
 
     /// Attempts again whenever something changed, and when the attempt said it should; `None` when `wait` is over.
@@ -151,11 +187,9 @@ impl Subscription {
         self.0.state.lanes_waiting()
     }
 
-    /// How the connection is.
+    /// How the connection is. Degraded with `COMPONENT_NOT_FOUND` while the component is not in the resources.
     pub fn health(&self) -> Health {
-        let reading = self.0.reading.try_lock();
-        let health = reading.ok().and_then(|reading| reading.as_ref().map(|reading| reading.health()));
-        health.unwrap_or(Health::of(State::Connecting))
+        self.0.attachment.health()
     }
 
     /// The last error of the connection, until it works again.
@@ -167,23 +201,18 @@ impl Subscription {
     /// leaves. What is not settled by then will be delivered again.
     ///
     /// Any executor can poll it, and once polled it goes on by itself when it is dropped. A second call waits for
-    /// the first.
+    /// the first. In a child of a fork it does nothing.
     ///
     /// # Errors
-    /// When something settled could not be recorded.
+    /// When something settled could not be recorded; `TIMEOUT` when the input was just being exchanged, because its
+    /// document changed, and that lasts past `deadline`.
     pub async fn stop(&self, deadline: Instant) -> Result<()> {
+        if self.0.attachment.is_inherited() {
+            return Ok(());
+        }
         self.0.state.end();
         let attached = self.0.clone();
-        let stopping = self.0.runtime.spawn(async move {
-            // Held while it stops, so that nobody believes it stopped before it has.
-            let mut reading = attached.reading.lock().await;
-            let stopped = match reading.as_mut() {
-                Some(reading) => reading.stop(deadline).await,
-                None => Ok(()),
-            };
-            *reading = None;
-            stopped
-        });
+        let stopping = self.0.runtime.spawn(async move { attached.attachment.stop(deadline).await });
         stopping.await.unwrap_or_else(|error| {
             Err(Error::new(ErrorCode::Internal, format!("stopping an input panicked: {error}")))
         })
@@ -193,17 +222,5 @@ impl Subscription {
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Subscription").field("binding", &self.binding()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let reading = self.reading.get_mut().take();
-        if let Some(mut reading) = reading
-            && let Ok(runtime) = crate::runtime::handle()
-        {
-            // Nobody is left who could settle anything: leave at once, commit what was settled.
-            runtime.spawn(async move { reading.stop(Instant::now()).await });
-        }
     }
 }

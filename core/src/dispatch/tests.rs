@@ -67,8 +67,9 @@ struct Bench {
 
 impl Bench {
     fn new(hand_out: HandOut) -> Self {
-        let source = Source::default();
-        let subscription = wait(Subscription::attach("orders".into(), &source, hand_out)).expect("attached");
+        let source = Arc::new(Source::default());
+        let subscription =
+            wait(Subscription::attach("orders".into(), source.clone(), hand_out)).expect("attached");
         let intake = source.0.lock().clone().expect("started");
         Self { subscription, intake, ledger: Arc::default() }
     }

@@ -7,6 +7,7 @@
 
 mod document;
 mod files;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Place, Result};
 
+pub(crate) use stamp::Stamp;
+
 /// What the resource files describe: the components meant for one app, and what could not be read.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
@@ -27,6 +30,8 @@ pub struct Manifest {
     pub components: Vec<Component>,
     /// Files and documents that were left out, each with its place. The components beside them are usable.
     pub faults: Vec<Error>,
+    /// Of the faults, the first that [`load`](Self::load) refuses everything for.
+    duplicate: Option<Error>,
     fingerprint: u64,
 }
 
@@ -127,7 +132,16 @@ impl Manifest {
     /// [`ErrorCode::InvalidManifest`] when two components for this app have the same name. Anything else that
     /// is wrong with a file or a document leaves out only that one and is listed in [`Manifest::faults`].
     pub fn load(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        let mut reader = Reader::new(Scope::of_process(app_id));
+        Self::read_all(paths, Reader::new(Scope::of_process(app_id)))
+    }
+
+    /// As [`load`](Self::load), except that components of one name are faults like others, and all left out.
+    pub(crate) fn load_again(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
+        let reader = Reader::new(Scope::of_process(app_id));
+        Self::read_all(paths, Reader { duplicates_are_faults: true, ..reader })
+    }
+
+    fn read_all(paths: &[PathBuf], mut reader: Reader<'_>) -> Result<Self> {
         for path in paths {
             for file in files::of(path)? {
                 let name = file.path.display().to_string();
@@ -165,6 +179,11 @@ impl Manifest {
         self.fingerprint
     }
 
+    /// The first of the faults that are two components of one name; only [`load_again`](Self::load_again) leaves any.
+    pub(crate) fn duplicate(&self) -> Option<&Error> {
+        self.duplicate.as_ref()
+    }
+
     /// The component of this name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| &*component.name == name)
@@ -181,9 +200,13 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn of_process(app_id: Option<&'a str>) -> Self {
-        let namespace = std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
-        Self { app_id, namespace }
+        Self { app_id, namespace: namespace() }
     }
+}
+
+/// The namespace of this process, if the environment names one.
+pub(crate) fn namespace() -> Option<String> {
+    std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty())
 }
 
 /// A manifest in the making.
@@ -194,6 +217,8 @@ struct Reader<'a> {
     /// Every name in scope, also those of documents that were left out later on: of two documents with one
     /// name the second must not quietly take the place of a broken first.
     names: HashMap<Arc<str>, Taken>,
+    /// Two components of one name leave out both, instead of everything.
+    duplicates_are_faults: bool,
 }
 
 /// Who has a name already.
@@ -206,7 +231,13 @@ impl<'a> Reader<'a> {
     fn new(scope: Scope<'a>) -> Self {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
-        Self { scope, manifest: Manifest::default(), hasher, names: HashMap::new() }
+        Self {
+            scope,
+            manifest: Manifest::default(),
+            hasher,
+            names: HashMap::new(),
+            duplicates_are_faults: false,
+        }
     }
 
     fn read(&mut self, text: &[u8], file: &str) -> Result<()> {
@@ -237,7 +268,15 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         };
-        self.take_name(&header)?;
+        if let Err(duplicate) = self.take_name(&header) {
+            if !self.duplicates_are_faults {
+                return Err(duplicate);
+            }
+            self.manifest.components.retain(|component| component.name != header.name);
+            self.manifest.duplicate.get_or_insert_with(|| duplicate.clone());
+            self.manifest.faults.push(duplicate);
+            return Ok(());
+        }
         match header.into_component() {
             Ok(component) => self.manifest.components.push(component),
             Err(faults) => self.manifest.faults.extend(faults),

@@ -7,20 +7,22 @@ use std::time::Instant;
 use async_trait::async_trait;
 use tracing::Instrument;
 
+use super::view::View;
 use super::{ComponentInfo, Transport};
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Subscription};
-use crate::engine::{Engine, EngineLease};
+use crate::engine::Reload;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
+use crate::instances::Opened;
 use crate::telemetry;
 
-/// A client's share of the engine.
-pub(crate) struct Embedded(EngineLease);
+/// A client's components: its own, and its share of the engine.
+pub(crate) struct Embedded(Arc<View>);
 
 impl Embedded {
-    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        Ok(Self(Engine::lease(resources, app_id)?))
+    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>, hot_reload: bool) -> Result<Self> {
+        Ok(Self(View::open(resources, app_id, hot_reload)?))
     }
 }
 
@@ -31,8 +33,7 @@ impl Transport for Embedded {
     }
 
     async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
-        let (name, input) = self.0.input(name)?;
-        Subscription::attach(name.clone(), &*input, hand_out).await.map_err(|error| error.component(name))
+        self.0.subscribe(name, hand_out).await
     }
 
     fn components(&self) -> Vec<ComponentInfo> {
@@ -43,8 +44,29 @@ impl Transport for Embedded {
         self.0.faults()
     }
 
-    fn release(&self) {
-        self.0.release();
+    fn add_component(&self, text: &str) -> Result<Vec<String>> {
+        self.0.add(text)
+    }
+
+    fn remove_component(&self, name: &str) -> Result<()> {
+        self.0.remove(name)
+    }
+
+    async fn reload(&self) -> Result<Reload> {
+        let view = self.0.clone();
+        // Reads files, and is called by whoever wants to.
+        let looked = tokio::task::spawn_blocking(move || view.engine().reload()).await;
+        looked.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("looking at the resources: {error}")))
+        })
+    }
+
+    async fn ready(&self, deadline: Instant) -> Result<()> {
+        self.0.ready(deadline).await
+    }
+
+    async fn close(&self, deadline: Instant) {
+        self.0.close(deadline).await;
     }
 }
 
@@ -52,7 +74,8 @@ impl Transport for Embedded {
 /// time-outs of the policies take their place around `self.binding`.
 pub(crate) struct Guarded {
     pub(crate) name: Arc<str>,
-    pub(crate) binding: Arc<dyn OutputBinding>,
+    /// Closed when the last one who uses it lets go.
+    pub(crate) binding: Opened,
 }
 
 impl Guarded {
