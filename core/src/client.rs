@@ -69,15 +69,16 @@ impl Client {
     /// [`faults`](Self::faults).
     pub fn open(options: ClientOptions) -> Result<Self> {
         let kind = options.transport_kind()?;
-        let (app_id, resources) = (options.app_id(), options.resources()?);
-        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), options.hot_reload()?)?);
+        let (app_id, hot_reload, timeout) = (options.app_id(), options.hot_reload()?, options.timeout);
+        let resources = options.into_resources()?;
+        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload)?);
         tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
         Ok(Self(Arc::new(Shared {
             process: std::process::id(),
             kind,
             transport,
             runtime: runtime::handle()?,
-            timeout: options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             subscriptions: Mutex::default(),
             closing: AtomicBool::new(false),
             calls: CallsUnderWay::default(),
@@ -108,7 +109,7 @@ impl Client {
         request: Request,
         timeout: Option<Duration>,
     ) -> Result<Reply> {
-        let (output, _under_way) = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         // Boxed by the trait already; polled inside the runtime, whose timers it uses.
         self.on_runtime(output.invoke(&self.call(operation, timeout), request)).await
     }
@@ -124,7 +125,7 @@ impl Client {
         requests: Vec<Request>,
         timeout: Option<Duration>,
     ) -> Result<Vec<Result<Reply>>> {
-        let (output, _under_way) = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         Ok(self.on_runtime(output.invoke_many(&self.call(operation, timeout), requests)).await)
     }
 
@@ -143,7 +144,7 @@ impl Client {
         timeout: Option<Duration>,
         interrupted: impl FnMut() -> bool,
     ) -> Result<Reply> {
-        let (output, _under_way) = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         let call = self.call(operation, timeout);
         let invocation = output.invoke(&call, request);
         runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
@@ -162,7 +163,7 @@ impl Client {
         timeout: Option<Duration>,
         interrupted: impl FnMut() -> bool,
     ) -> Result<Vec<Result<Reply>>> {
-        let (output, _under_way) = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         let call = self.call(operation, timeout);
         let invocation = output.invoke_many(&call, requests);
         runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
@@ -257,11 +258,12 @@ impl Client {
         runtime::block_on(&self.0.runtime, future, None, interrupted)
     }
 
-    /// The output of a name, and the note that it is being called.
-    fn output(&self, name: &str) -> Result<(Arc<dyn OutputBinding>, UnderWay<'_>)> {
+    /// The output of a name, and the note that it is being called: in this order, so that whoever waits for calls to
+    /// end finds the output let go.
+    fn output(&self, name: &str) -> Result<(UnderWay<'_>, Arc<dyn OutputBinding>)> {
         self.check_process()?;
         let under_way = self.0.calls.begin()?;
-        Ok((self.0.transport.output(name)?, under_way))
+        Ok((under_way, self.0.transport.output(name)?))
     }
 
     fn check_process(&self) -> Result<()> {

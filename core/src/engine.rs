@@ -10,7 +10,9 @@ mod reload;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -29,6 +31,8 @@ pub(crate) struct Engine {
     absolute: Vec<PathBuf>,
     app_id: Option<String>,
     reloads: bool,
+    /// Nobody can lease it any more.
+    ended: AtomicBool,
     pub(crate) instances: Instances,
     faults: ArcSwap<Vec<Error>>,
     /// Told when a component changed.
@@ -70,6 +74,7 @@ impl Engine {
             absolute: resources.iter().map(|path| absolute(path)).collect(),
             app_id: app_id.map(str::to_owned),
             reloads,
+            ended: AtomicBool::new(false),
             instances,
             faults: ArcSwap::from_pointee(faults),
             followers: Mutex::default(),
@@ -90,6 +95,14 @@ impl Engine {
 
     fn followers(&self) -> Vec<Arc<dyn Follower>> {
         self.followers.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Closes everything: outputs that nobody uses are flushed by `deadline`.
+    async fn end(&self, deadline: Instant) {
+        self.ended.store(true, Ordering::Release);
+        // After a look that may be going on, which would fill the set again.
+        drop(self.seen.lock());
+        self.instances.close_all(deadline).await;
     }
 
     /// Looks at the files now, whether or not they are still being written.

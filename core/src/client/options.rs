@@ -36,8 +36,8 @@ impl ClientOptions {
         self.app_id.clone().or_else(|| variable("APP_ID"))
     }
 
-    pub(super) fn resources(&self) -> Result<Vec<PathBuf>> {
-        self.resources.clone().map_or_else(default_resources, Ok)
+    pub(super) fn into_resources(self) -> Result<Vec<PathBuf>> {
+        self.resources.map_or_else(default_resources, Ok)
     }
 
     pub(super) fn hot_reload(&self) -> Result<bool> {

@@ -125,7 +125,7 @@ impl EngineLease {
                     if idle { engines.remove(&key) } else { None }
                 };
                 if let Some(entry) = unused {
-                    entry.engine.instances.close_all(Instant::now() + FLUSH).await;
+                    entry.engine.end(Instant::now() + FLUSH).await;
                 }
             });
         }

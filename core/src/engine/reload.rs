@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Engine, absolute, bindings};
@@ -70,7 +71,8 @@ pub(super) fn watch(engine: &Arc<Engine>) {
     runtime.spawn(async move {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let Some(engine) = engine.upgrade() else { return };
+            let live = engine.upgrade().filter(|engine| !engine.ended.load(Ordering::Acquire));
+            let Some(engine) = live else { return };
             // Files can be slow, and the runtime keeps everybody's time.
             let look = tokio::task::spawn_blocking(move || engine.look());
             if let Err(error) = look.await {
@@ -84,6 +86,9 @@ impl Engine {
     /// Applies a change when two looks after each other saw the same: a file may be written in steps.
     pub(super) fn look(&self) {
         let mut seen = self.seen.lock();
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
         let paths = self.paths();
         let stamp = Stamp::of(&paths);
         let settled = stamp.is_same(&seen.last);
@@ -152,7 +157,7 @@ impl Engine {
     fn apply(&self, seen: &mut Seen, manifest: Manifest) -> Reload {
         seen.fingerprint = manifest.fingerprint();
         let kept = Kept::of(&manifest);
-        seen.refused = kept.duplicate.clone();
+        seen.refused = manifest.duplicate().cloned();
         let mut files = files_of(&manifest);
         let mut reload = Reload { faults: manifest.faults, ..Reload::default() };
         let components: Vec<Component> = bindings(manifest.components).collect();
@@ -224,12 +229,11 @@ struct Kept {
     names: HashSet<Arc<str>>,
     /// Files with a document that does not even tell its name.
     files: HashSet<PathBuf>,
-    duplicate: Option<Error>,
 }
 
 impl Kept {
     fn of(manifest: &Manifest) -> Self {
-        let mut kept = Self { names: HashSet::new(), files: HashSet::new(), duplicate: None };
+        let mut kept = Self { names: HashSet::new(), files: HashSet::new() };
         for fault in &manifest.faults {
             if let Some(name) = fault.component_name() {
                 kept.names.insert(name.into());
@@ -237,7 +241,6 @@ impl Kept {
                 kept.files.insert(absolute(Path::new(&*place.file)));
             }
         }
-        kept.duplicate = manifest.duplicate().cloned();
         kept
     }
 

@@ -60,7 +60,8 @@ impl Instance {
     pub(crate) fn new(component: Component) -> Self {
         let mut warnings = Vec::new();
         let component_type = registry::find(&component).and_then(|component_type| {
-            warnings = component_type.check_settings(&component)?;
+            let checked = component_type.check_settings(&component);
+            warnings = checked.map_err(|error| error.component(component.name.clone()))?;
             Ok(component_type)
         });
         let process = std::process::id();

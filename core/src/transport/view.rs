@@ -225,12 +225,8 @@ impl View {
 
     /// The fault of a document so wrong that there is no component of its name.
     fn left_out(&self) -> Option<Error> {
-        let faults = self.engine.faults().into_iter();
-        faults
-            .filter(|fault| {
-                fault.component_name().is_some_and(|name| !self.hides(name) && self.find(name).is_none())
-            })
-            .next()
+        let is_missing = |name: &str| !self.hides(name) && self.find(name).is_none();
+        self.engine.faults().into_iter().find(|fault| fault.component_name().is_some_and(is_missing))
     }
 
     /// Closes what this client added; outputs that nobody uses are flushed by `deadline`.
