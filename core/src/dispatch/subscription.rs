@@ -173,18 +173,20 @@ impl Subscription {
 
     /// Settles deliveries; returns how many of the tokens still counted.
     pub fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
-        self.0.state.settle(outcomes)
+        if self.0.attachment.is_inherited() { 0 } else { self.0.state.settle(outcomes) }
     }
 
     /// Gives back events that were handed out and not touched; they will be delivered again, as if for the first
     /// time. Tokens of one lane stand in the order of their events.
     pub fn release(&self, tokens: &[SettleToken]) {
-        self.0.state.release(tokens);
+        if !self.0.attachment.is_inherited() {
+            self.0.state.release(tokens);
+        }
     }
 
     /// Lanes that could be handed out now: work for one more handler each.
     pub fn lanes_waiting(&self) -> usize {
-        self.0.state.lanes_waiting()
+        if self.0.attachment.is_inherited() { 0 } else { self.0.state.lanes_waiting() }
     }
 
     /// How the connection is. Degraded with `COMPONENT_NOT_FOUND` while the component is not in the resources.
