@@ -69,3 +69,27 @@ fn identity(metadata: &std::fs::Metadata) -> [i128; 3] {
 fn identity(_metadata: &std::fs::Metadata) -> [i128; 3] {
     [0; 3]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_changed_a_moment_ago_may_change_again_unseen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.yaml");
+        std::fs::write(&path, "").expect("written");
+        let file = std::fs::File::options().write(true).open(&path).expect("opened");
+        let paths = [folder.path().to_path_buf()];
+        let changed = |ago: Duration| {
+            file.set_modified(SystemTime::now() - ago).expect("set");
+            Stamp::of(&paths)
+        };
+        assert!(!changed(Duration::ZERO).is_old);
+        assert!(changed(Duration::from_mins(1)).is_old);
+        let before = Stamp::of(&paths);
+        assert!(Stamp::of(&paths).is_same(&before));
+        std::fs::write(folder.path().join("b.yaml"), "").expect("written");
+        assert!(!Stamp::of(&paths).is_same(&before));
+    }
+}

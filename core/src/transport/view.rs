@@ -34,6 +34,8 @@ pub(crate) struct View {
     differs: AtomicBool,
     /// Held while components are added or removed.
     changing: Mutex<()>,
+    /// Held while subscriptions are told where to read, so that the last one told has looked last.
+    following: Mutex<()>,
     subscriptions: Mutex<HashMap<Arc<str>, Vec<WeakSubscription>>>,
 }
 
@@ -46,6 +48,7 @@ impl View {
             hidden: ArcSwap::default(),
             differs: AtomicBool::new(false),
             changing: Mutex::default(),
+            following: Mutex::default(),
             subscriptions: Mutex::default(),
         });
         let follower: Weak<Self> = Arc::downgrade(&view);
@@ -146,6 +149,7 @@ impl View {
 
     /// Lets what reads from this name read from whatever has the name now.
     fn follow(&self, name: &str) {
+        let _following = self.following.lock();
         let instance = self.find(name);
         for subscription in self.live(name) {
             match instance.as_ref().map(|instance| self.open_input(instance)) {

@@ -177,25 +177,36 @@ async fn a_call_under_way_ends_on_the_component_it_began_with() {
     fixture.write("a", "2");
     assert_eq!(reload(&client).await.changed, ["a"]);
     assert_eq!(ask(&client, "a").await, "a 2", "new calls go to the new one at once");
+    fixture.write("a", "3");
+    assert_eq!(reload(&client).await.changed, ["a"]);
+    // Nobody uses this one. The first one, were it closed as well, would have been closed before it.
+    until("the second one is closed", || fixture.world.count("close a 2") == 1).await;
     assert_eq!(fixture.world.count("close a 1"), 0);
     fixture.world.gate.add_permits(1);
     let reply = call.await.expect("no panic").expect("not cut off");
     assert_eq!(text(&reply.body), "a 1");
     until("the old one is closed", || fixture.world.count("close a 1") == 1).await;
-    assert_eq!(fixture.world.count("close a 2"), 0);
+    assert_eq!(ask(&client, "a").await, "a 3");
+    assert_eq!(fixture.world.count("close a 3"), 0);
 }
 
 #[tokio::test]
 async fn a_call_under_way_survives_the_removal_of_its_component() {
     let fixture = Fixture::new();
     fixture.write("a", "1");
+    fixture.write("b", "1");
     let client = fixture.client();
+    ask(&client, "b").await;
     let caller = client.clone();
     let call =
         tokio::spawn(async move { caller.invoke_binding("a", "wait", Request::default(), None).await });
     until("the call is under way", || fixture.world.count("invoke a 1") == 1).await;
-    fs::remove_file(fixture.path("a.yaml")).expect("removed");
-    assert_eq!(reload(&client).await.removed, ["a"]);
+    for file in ["a.yaml", "b.yaml"] {
+        fs::remove_file(fixture.path(file)).expect("removed");
+    }
+    assert_eq!(reload(&client).await.removed, ["a", "b"]);
+    until("the one that nobody uses is closed", || fixture.world.count("close b 1") == 1).await;
+    assert_eq!(fixture.world.count("close a 1"), 0);
     fixture.world.gate.add_permits(1);
     call.await.expect("no panic").expect("not cut off");
     until("the old one is closed", || fixture.world.count("close a 1") == 1).await;
