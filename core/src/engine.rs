@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use crate::binding::{InputBinding, OutputBinding};
 use crate::dispatch::Rules;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::{Component, Manifest};
+use crate::policy::{Inbound, Policies};
 use crate::registry::{self, ComponentType};
 use crate::runtime;
 use crate::settings::RuntimeSettings;
@@ -52,6 +53,7 @@ pub(crate) struct Engine {
     /// Replaced as a whole when components come and go; nobody keeps an instance across calls.
     instances: ArcSwap<HashMap<Arc<str>, Arc<Instance>>>,
     faults: Vec<Error>,
+    policies: Policies,
 }
 
 /// One component: its document, its type, and its output once somebody used it.
@@ -59,6 +61,8 @@ struct Instance {
     component: Component,
     component_type: Result<ComponentType>,
     output: Mutex<Option<Arc<dyn OutputBinding>>>,
+    /// What concerns its events: one breaker for all subscriptions.
+    inbound: OnceLock<Result<Option<Inbound>>>,
 }
 
 impl Engine {
@@ -101,13 +105,14 @@ impl Engine {
                 faults.push(error.clone());
             }
             let name = component.name.clone();
-            let instance = Instance { component, component_type: checked, output: Mutex::default() };
+            let (output, inbound) = (Mutex::default(), OnceLock::new());
+            let instance = Instance { component, component_type: checked, output, inbound };
             instances.insert(name, Arc::new(instance));
         }
         for fault in &faults {
             tracing::warn!(target: "bindwright", "{fault}");
         }
-        Self { instances: ArcSwap::from_pointee(instances), faults }
+        Self { instances: ArcSwap::from_pointee(instances), faults, policies: manifest.policies }
     }
 
     /// The output of a component, opened if need be.
@@ -118,18 +123,28 @@ impl Engine {
             return Ok(output.clone());
         }
         let component_type = instance.component_type.clone()?;
+        let policy = self.policies.outbound(name)?;
         let binding = component_type
             .open_output(&instance.component)
             .map_err(|error| error.component(instance.component.name.clone()))?;
-        let opened = Arc::new(Guarded { name: instance.component.name.clone(), binding });
+        let opened = Arc::new(Guarded { name: instance.component.name.clone(), binding, policy });
         Ok(output.insert(opened).clone())
     }
 
     /// The input of a component. Every call opens one of its own: its readers share the work.
     pub(crate) fn input(&self, name: &str) -> Result<(Arc<str>, Arc<dyn InputBinding>, Rules)> {
         let instance = self.instance(name)?;
-        let (input, rules) = instance.input()?;
+        let inbound = self.inbound(name)?;
+        let (input, rules) = instance.input(inbound)?;
         Ok((instance.component.name.clone(), input, rules))
+    }
+
+    /// What the policies want for the events of a component; the breaker is one for all its subscriptions.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, and `INVALID_MANIFEST` for a policy that is not there.
+    pub(crate) fn inbound(&self, name: &str) -> Result<Option<Inbound>> {
+        self.instance(name)?.inbound.get_or_init(|| self.policies.inbound(name)).clone()
     }
 
     fn instance(&self, name: &str) -> Result<Arc<Instance>> {
@@ -148,7 +163,12 @@ impl Engine {
     }
 
     pub(crate) fn components(&self) -> Vec<ComponentInfo> {
-        let mut components: Vec<_> = self.instances.load().values().map(|instance| instance.info()).collect();
+        let mut components: Vec<_> = self
+            .instances
+            .load()
+            .values()
+            .map(|instance| instance.info(self.inbound(&instance.component.name)))
+            .collect();
         components.sort_unstable_by(|first, second| first.name.cmp(&second.name));
         components
     }
@@ -171,13 +191,13 @@ impl Engine {
 }
 
 impl Instance {
-    fn input(&self) -> Result<(Arc<dyn InputBinding>, Rules)> {
+    fn input(&self, inbound: Option<Inbound>) -> Result<(Arc<dyn InputBinding>, Rules)> {
         let input = self.component_type.clone()?.open_input(&self.component)?;
-        let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery());
+        let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery(), inbound);
         Ok((input, rules))
     }
 
-    fn info(&self) -> ComponentInfo {
+    fn info(&self, inbound: Result<Option<Inbound>>) -> ComponentInfo {
         let (component, direction) = (&self.component, &self.component.direction);
         let can = |able: fn(&ComponentType) -> bool| self.component_type.as_ref().is_ok_and(able);
         ComponentInfo {
@@ -186,7 +206,7 @@ impl Instance {
             version: component.version.clone(),
             input: direction.input && can(ComponentType::can_receive),
             output: direction.output && can(ComponentType::can_send),
-            redelivery: self.input().ok().map(|(_, rules)| rules.ledger()),
+            redelivery: inbound.and_then(|inbound| self.input(inbound)).ok().map(|(_, rules)| rules.ledger()),
             error: self.component_type.as_ref().err().cloned(),
         }
     }

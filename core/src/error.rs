@@ -63,6 +63,9 @@ macro_rules! for_each_error_code {
             QueueFull "QUEUE_FULL" "QueueFullError" Yes
                 "The component's own queue stayed full until the deadline; nothing was sent."
                 "Send more slowly, allow more time, or raise the limit that the text names.";
+            CircuitOpen "CIRCUIT_OPEN" "CircuitOpenError" Yes
+                "The component's circuit breaker is open after failures of earlier calls; nothing was sent."
+                "Find out why the earlier calls failed; calls pass again after the time that the text names.";
             Backend "BACKEND_ERROR" "BackendError" No
                 "The backend answered with an error that no other code describes."
                 "Read the backend's own text.";
@@ -131,6 +134,16 @@ pub enum Retry {
     Unknown,
 }
 
+/// What a backend answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// A status of HTTP, 100 to 599.
+    Http(u16),
+    /// A status of gRPC, 0 to 16.
+    Grpc(u8),
+}
+
 /// Where in a file something stands. Lines and columns count from 1; columns count characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -164,6 +177,7 @@ struct Inner {
     backend: Option<Box<str>>,
     advice: Option<Cow<'static, str>>,
     place: Option<Place>,
+    status: Option<Status>,
     retry: Retry,
 }
 
@@ -178,6 +192,7 @@ impl Error {
             backend: None,
             advice: None,
             place: None,
+            status: None,
             retry: code.retry(),
         }))
     }
@@ -196,10 +211,24 @@ impl Error {
         self
     }
 
+    /// Adds to the message what a later layer knows.
+    #[must_use]
+    pub(crate) fn note(mut self, note: &str) -> Self {
+        self.0.message = format!("{}; {note}", self.0.message).into();
+        self
+    }
+
     /// Adds the backend's own words.
     #[must_use]
     pub fn backend(mut self, text: impl Into<Box<str>>) -> Self {
         self.0.backend = Some(text.into());
+        self
+    }
+
+    /// Adds the status that the backend answered with; the `matching` of a retry policy goes by it.
+    #[must_use]
+    pub fn status(mut self, status: Status) -> Self {
+        self.0.status = Some(status);
         self
     }
 
@@ -247,6 +276,11 @@ impl Error {
     /// The backend's own text.
     pub fn backend_text(&self) -> Option<&str> {
         self.0.backend.as_deref()
+    }
+
+    /// The status that the backend answered with, where it answered with one.
+    pub fn backend_status(&self) -> Option<Status> {
+        self.0.status
     }
 
     /// What to do next.

@@ -29,7 +29,7 @@ pub use binding::{Reply, Request};
 pub use body::Body;
 pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
 pub use dispatch::{HandOut, OrderBy, Subscription};
-pub use error::{Error, ErrorCode, Place, Result, Retry};
+pub use error::{Error, ErrorCode, Place, Result, Retry, Status};
 pub use event::{Cause, Emission, Event, Outcome, SettleToken};
 pub use health::{Health, State};
 pub use metadata::{Metadata, MetadataValue};

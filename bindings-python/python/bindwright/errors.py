@@ -15,6 +15,7 @@ __all__ = [
     "BindingTimeoutError",
     "BindwrightError",
     "CancelledError",
+    "CircuitOpenError",
     "ClosedError",
     "ComponentNotFoundError",
     "EventBlockedError",
@@ -230,6 +231,17 @@ class QueueFullError(BindwrightError):
     code: ClassVar[str] = "QUEUE_FULL"
 
 
+class CircuitOpenError(BindwrightError):
+    """The component's circuit breaker is open after failures of earlier calls; nothing
+    was sent.
+
+    Find out why the earlier calls failed; calls pass again after the time that the text
+    names.
+    """
+
+    code: ClassVar[str] = "CIRCUIT_OPEN"
+
+
 class BackendError(BindwrightError):
     """The backend answered with an error that no other code describes.
 
@@ -302,6 +314,7 @@ BY_CODE: dict[str, type[BindwrightError]] = {
     "TIMEOUT": BindingTimeoutError,
     "OUTCOME_UNKNOWN": OutcomeUnknownError,
     "QUEUE_FULL": QueueFullError,
+    "CIRCUIT_OPEN": CircuitOpenError,
     "BACKEND_ERROR": BackendError,
     "EVENT_BLOCKED": EventBlockedError,
     "CANCELLED": CancelledError,

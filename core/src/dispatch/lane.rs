@@ -9,6 +9,7 @@ use super::HandOut;
 use super::rules::Rules;
 use super::settling::{Job, Work};
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
+use crate::policy::Permit;
 
 /// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
 static NEXT_LANE: AtomicU64 = AtomicU64::new(0);
@@ -25,6 +26,8 @@ pub(super) struct LaneState {
     outstanding: VecDeque<Arc<StoredEvent>>,
     /// Handled, and waiting for the confirmation of what they became: dead letters and emissions. Few.
     settling: Vec<Arc<StoredEvent>>,
+    /// What the breaker admitted, by sequence: a handler's success or failure is reported to it.
+    permits: Vec<(u64, Permit)>,
     next_sequence: u64,
     /// Until then the lane rests after a failed delivery.
     pub(super) rests_until: Option<Instant>,
@@ -57,6 +60,7 @@ impl LaneState {
             pending: VecDeque::new(),
             outstanding: VecDeque::new(),
             settling: Vec::new(),
+            permits: Vec::new(),
             next_sequence: 0,
             rests_until: None,
             blocked: false,
@@ -95,9 +99,14 @@ impl LaneState {
         self.pending.is_empty() && self.busy() == 0
     }
 
-    /// Hands out up to `max` events into `batch`.
-    pub(super) fn take(&mut self, max: usize, batch: &mut Vec<Event>) {
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Hands out up to `max` events into `batch`, with the breaker's permits for them where there is one.
+    pub(super) fn take(&mut self, max: usize, permits: Vec<Permit>, batch: &mut Vec<Event>) {
         let count = max.min(self.pending.len());
+        self.permits.extend(self.pending.iter().map(|event| event.sequence).zip(permits));
         for stored in self.pending.drain(..count) {
             insert(&mut self.outstanding, stored.clone());
             batch.push(Event {
@@ -131,18 +140,21 @@ impl LaneState {
             match outcome {
                 Outcome::Ack | Outcome::Drop => {
                     let Some(index) = self.find(*token) else { continue };
+                    self.report(token.sequence, true);
                     // Almost always the first one, where removing is cheap.
                     effects.positions.extend(self.outstanding.remove(index).map(|event| event.position));
                 }
                 Outcome::Emit(outputs) => {
                     let Some(index) = self.find(*token) else { continue };
+                    self.report(token.sequence, true);
                     self.begin_settling(index, Work::Emit(outputs.clone()), effects);
                     follow_up.get_or_insert(token.sequence);
                 }
                 Outcome::DeadLetter { cause } => {
                     let Some(index) = self.find(*token) else { continue };
-                    let event = &self.outstanding[index];
-                    event.fail(cause.clone());
+                    // The handler works: it is the event that is at fault.
+                    self.report(token.sequence, true);
+                    self.outstanding[index].fail(cause.clone());
                     self.exhaust(index, rules, effects);
                     follow_up.get_or_insert(token.sequence);
                 }
@@ -160,6 +172,7 @@ impl LaneState {
                     && let Some(index) = self.find(*token)
                 {
                     counted += 1;
+                    self.report(token.sequence, false);
                     let failures = self.outstanding[index].fail(cause.clone());
                     if let Some(pause) = rules.redelivery.pause(failures, chance) {
                         self.rests_until = Some(Instant::now() + after.unwrap_or(pause));
@@ -252,6 +265,18 @@ impl LaneState {
         })
     }
 
+    /// Tells the breaker how a handler did.
+    fn report(&mut self, sequence: u64, succeeded: bool) {
+        if let Some(index) = self.permits.iter().position(|(of, _)| *of == sequence) {
+            let (_, permit) = self.permits.swap_remove(index);
+            if succeeded {
+                permit.success(Instant::now());
+            } else {
+                permit.failure(Instant::now());
+            }
+        }
+    }
+
     fn find(&self, token: SettleToken) -> Option<usize> {
         let index = self.outstanding.binary_search_by_key(&token.sequence, |event| event.sequence).ok()?;
         self.outstanding[index].is_delivery(token).then_some(index)
@@ -268,6 +293,8 @@ impl LaneState {
         for event in self.outstanding.drain(index..).rev() {
             event.delivery.fetch_add(1, Ordering::AcqRel);
             event.begun.store(0, Ordering::Release);
+            // What no handler had counts for nothing.
+            self.permits.retain(|(of, _)| *of != event.sequence);
             if !closed {
                 insert(&mut self.pending, event);
             }

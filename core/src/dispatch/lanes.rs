@@ -11,6 +11,7 @@ use super::rules::{OrderBy, Rules};
 use super::{HandOut, Settler};
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, NewEvent, SourceFace, StoredEvent};
+use crate::policy::{BreakerState, Permit, Refusal};
 
 static NEXT_SOURCE: AtomicU64 = AtomicU64::new(0);
 
@@ -38,6 +39,8 @@ pub(super) struct Lanes {
     resting: BinaryHeap<Reverse<(Instant, u64)>>,
     /// Handlers that have work: lanes, or events where a handler may have several lanes at once.
     in_flight: usize,
+    /// Whether the breaker refused to let events out: until then, or until one of those that are out is settled.
+    refused: Option<Refusal>,
     /// Lanes held by an event that ran out of deliveries, and the first of these events.
     blocked: HashMap<u64, Error>,
     /// A cheap source of chance for pauses.
@@ -54,6 +57,7 @@ impl Lanes {
             ready: VecDeque::new(),
             resting: BinaryHeap::new(),
             in_flight: 0,
+            refused: None,
             blocked: HashMap::new(),
             seed: u64::from(std::process::id()),
         }
@@ -133,8 +137,20 @@ impl Lanes {
         self.by_id.get(&id).is_some_and(|lane| lane.rests_until.is_some())
     }
 
-    /// Wakes lanes whose pause is over; says when the next one will be.
-    pub(super) fn wake_resting(&mut self) -> Option<Instant> {
+    /// Wakes lanes whose pause is over, and tries a breaker again; says when there will be the next of these.
+    pub(super) fn wake(&mut self) -> Option<Instant> {
+        let opens = match self.refused {
+            Some(Refusal::Open { until }) if until > Instant::now() => Some(until),
+            Some(Refusal::Open { .. }) => {
+                self.refused = None;
+                None
+            }
+            Some(Refusal::HalfOpenFull) | None => None,
+        };
+        [self.wake_resting(), opens].into_iter().flatten().min()
+    }
+
+    fn wake_resting(&mut self) -> Option<Instant> {
         self.resting.peek()?;
         let now = Instant::now();
         while let Some(Reverse((until, id))) = self.resting.peek().copied() {
@@ -153,9 +169,26 @@ impl Lanes {
         None
     }
 
-    /// Whether as many handlers have work as may.
+    /// Whether as many handlers have work as may, or the breaker lets them have no more.
     pub(super) fn is_full(&self) -> bool {
-        self.in_flight >= self.rules.max_in_flight
+        self.in_flight >= self.rules.max_in_flight || self.refused.is_some()
+    }
+
+    /// As many permits as the breaker gives, at most so many; `None` where there is no breaker.
+    fn admit(&mut self, most: usize) -> Option<Vec<Permit>> {
+        let breaker = self.rules.breaker.as_ref()?;
+        let now = Instant::now();
+        let mut permits = Vec::new();
+        while permits.len() < most {
+            match breaker.admit(now) {
+                Ok(permit) => permits.push(permit),
+                Err(refusal) => {
+                    self.refused = Some(refusal);
+                    break;
+                }
+            }
+        }
+        Some(permits)
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -179,7 +212,12 @@ impl Lanes {
             };
             let Some(lane) = self.by_id.get_mut(&id) else { continue };
             lane.queued = false;
-            lane.take(room.min(max - batch.len()), batch);
+            let wanted = lane.waiting().min(room).min(max - batch.len());
+            let permits = self.admit(wanted);
+            let count = permits.as_ref().map_or(wanted, Vec::len);
+            if let Some(lane) = self.by_id.get_mut(&id) {
+                lane.take(count, permits.unwrap_or_default(), batch);
+            }
             self.look_at(id);
             if self.hand_out == HandOut::LaneAtATime && !batch.is_empty() {
                 break;
@@ -196,6 +234,10 @@ impl Lanes {
         with: impl FnOnce(&mut LaneState, &Rules, HandOut, f64, &mut Effects) -> T,
     ) -> Option<(T, Effects, Arc<dyn Settler>)> {
         let chance = self.chance();
+        if let Some(Refusal::HalfOpenFull) = self.refused {
+            // Perhaps this was the one that everybody waits for.
+            self.refused = None;
+        }
         let lane = self.by_id.get_mut(&id)?;
         let settler = self.sources.get(&lane.source)?.settler.clone();
         let mut effects = Effects::default();
@@ -239,9 +281,14 @@ impl Lanes {
         }
     }
 
-    /// The error of an event that holds its lane, if there is one.
-    pub(super) fn blocked(&self) -> Option<&Error> {
-        self.blocked.values().next()
+    /// The error of an event that holds its lane, or of a breaker that holds them all.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        let blocked = self.blocked.values().next().cloned();
+        blocked.or_else(|| {
+            let (breaker, now) = (self.rules.breaker.as_ref()?, Instant::now());
+            let BreakerState::Open { until } = breaker.state(now) else { return None };
+            Some(breaker.error(Refusal::Open { until }, now))
+        })
     }
 
     pub(super) fn is_blocked(&self, source: u64) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::{Backoff, Ledger};
+use crate::policy::{Backoff, Breaker, Inbound, Ledger};
 use crate::settings::RuntimeSettings;
 
 /// What stays in order.
@@ -31,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) dead_letters: Option<DeadLetters>,
     /// How long a handler may take.
     pub(crate) timeout: Option<Duration>,
+    /// What keeps events back while handlers only fail.
+    pub(crate) breaker: Option<Arc<Breaker>>,
 }
 
 /// The binding that carries dead letters.
@@ -41,8 +43,12 @@ pub(crate) struct DeadLetters {
 }
 
 impl Rules {
-    /// The rules of a component whose own settings ask for this back-off.
-    pub(crate) fn new(settings: &RuntimeSettings, own: Backoff) -> Self {
+    /// The rules of a component whose own settings ask for this back-off. A policy stands for it: the two are never
+    /// multiplied.
+    pub(crate) fn new(settings: &RuntimeSettings, own: Backoff, policy: Option<Inbound>) -> Self {
+        let Inbound { timeout, retry, breaker } =
+            policy.unwrap_or(Inbound { timeout: None, retry: None, breaker: None });
+        let backoff = retry.map_or(own, |retry| retry.backoff);
         let dead_letters = settings.dead_letter_binding.as_deref().map(|binding| DeadLetters {
             binding: binding.into(),
             operation: settings.dead_letter_operation.as_deref().unwrap_or("create").into(),
@@ -50,9 +56,10 @@ impl Rules {
         Self {
             order_by: settings.order_by,
             max_in_flight: settings.max_in_flight.map_or(usize::MAX, |most| most as usize),
-            redelivery: own.limited_to(settings.max_delivery_count),
+            redelivery: backoff.limited_to(settings.max_delivery_count),
             dead_letters,
-            timeout: None,
+            timeout,
+            breaker,
         }
     }
 

@@ -87,7 +87,7 @@ impl SubscriptionState {
     pub(super) fn take(&self, max: usize) -> (Vec<Event>, Option<Instant>) {
         let mut batch = Vec::new();
         let mut lanes = self.lanes.lock();
-        let next = lanes.wake_resting();
+        let next = lanes.wake();
         lanes.take(max, &mut batch);
         let more = lanes.has_ready();
         drop(lanes);
@@ -101,7 +101,7 @@ impl SubscriptionState {
     /// Whether there is something to take, or nothing will ever be; else when a resting lane will be ready.
     pub(super) fn look(&self) -> Result<(), Option<Instant>> {
         let mut lanes = self.lanes.lock();
-        let next = lanes.wake_resting();
+        let next = lanes.wake();
         if !lanes.has_ready() && !self.has_ended() {
             return Err(next);
         }
@@ -208,8 +208,8 @@ impl SubscriptionState {
 
     /// What keeps events from being settled, if something does.
     pub(super) fn trouble(&self) -> Option<Error> {
-        let blocked = self.lanes.lock().blocked().cloned();
-        blocked.or_else(|| self.undeliverable.lock().clone())
+        let trouble = self.lanes.lock().trouble();
+        trouble.or_else(|| self.undeliverable.lock().clone())
     }
 
     pub(super) fn has_ended(&self) -> bool {

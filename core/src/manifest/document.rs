@@ -12,7 +12,7 @@ use super::{Component, Direction, Property, Scope};
 use crate::error::{Error, ErrorCode, Place};
 use crate::settings::parse_go_duration;
 
-const API_VERSION: &str = "dapr.io/v1alpha1";
+pub(super) const API_VERSION: &str = "dapr.io/v1alpha1";
 const KIND: &str = "Component";
 const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -27,11 +27,12 @@ pub(super) struct Header<'a> {
     place: Place,
 }
 
-/// Reads a document's head: `None` when it is no component or is not meant for this app.
+/// Reads a document's head: `None` when it is no component or is not meant for this app, which is noted in `hidden`.
 pub(super) fn header<'a>(
     root: &'a Node,
     file: &Arc<str>,
     scope: &Scope<'_>,
+    hidden: &mut Vec<String>,
 ) -> Result<Option<Header<'a>>, Error> {
     let Some(metadata) = metadata_of(root, file).map_err(|flaw| flaw.into_error(file))? else {
         return Ok(None);
@@ -39,6 +40,7 @@ pub(super) fn header<'a>(
     let audience = Audience::of(root, metadata).map_err(|flaw| flaw.into_error(file))?;
     if !audience.includes(scope) {
         tracing::debug!(%file, line = root.line, "passed over: not in scope");
+        hidden.extend(text_field(metadata, "name"));
         return Ok(None);
     }
     let (name, name_place) = name_of(metadata, file).map_err(|flaw| flaw.into_error(file))?;
@@ -65,20 +67,20 @@ fn metadata_of<'a>(root: &'a Node, file: &Arc<str>) -> Result<Option<&'a Node>, 
 }
 
 /// Whom a component is meant for.
-struct Audience {
+pub(super) struct Audience {
     namespace: Option<String>,
     scopes: Vec<String>,
 }
 
 impl Audience {
-    fn of(root: &Node, metadata: &Node) -> Result<Self, Flaw> {
+    pub(super) fn of(root: &Node, metadata: &Node) -> Result<Self, Flaw> {
         let namespace = Some(text_field(metadata, "namespace")?).filter(|namespace| !namespace.is_empty());
         let scopes =
             list_field(root, "scopes")?.iter().map(|item| text_of(item)).collect::<Result<_, _>>()?;
         Ok(Self { namespace, scopes })
     }
 
-    fn includes(&self, scope: &Scope<'_>) -> bool {
+    pub(super) fn includes(&self, scope: &Scope<'_>) -> bool {
         let same_namespace = match (&scope.namespace, &self.namespace) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
@@ -229,7 +231,7 @@ fn unique(properties: Vec<Property>) -> (Vec<Property>, Vec<Error>) {
 }
 
 /// A scalar's text. Plain scalars that YAML gives a meaning to become the text of that meaning.
-fn text_of(node: &Node) -> Result<String, Flaw> {
+pub(super) fn text_of(node: &Node) -> Result<String, Flaw> {
     let Content::Scalar { text, plain } = &node.content else {
         return Err(
             node.flaw("expected a scalar, got a list or a mapping: put it in quotes to have its text")
@@ -250,13 +252,13 @@ fn bool_of(text: &str) -> Option<bool> {
     }
 }
 
-fn text_field(node: &Node, name: &str) -> Result<String, Flaw> {
+pub(super) fn text_field(node: &Node, name: &str) -> Result<String, Flaw> {
     let text = node.field(name).map(|node| text_of(node)).transpose();
     text.map(Option::unwrap_or_default)
         .map_err(|flaw| Flaw { message: format!("{name}: {}", flaw.message).into(), ..flaw })
 }
 
-fn bool_field(node: &Node, name: &str) -> Result<bool, Flaw> {
+pub(super) fn bool_field(node: &Node, name: &str) -> Result<bool, Flaw> {
     let Some(node) = node.field(name) else { return Ok(false) };
     match text_of(node)?.to_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => Ok(true),
@@ -265,7 +267,7 @@ fn bool_field(node: &Node, name: &str) -> Result<bool, Flaw> {
     }
 }
 
-fn mapping_field<'a>(node: &'a Node, name: &str) -> Result<Option<&'a Node>, Flaw> {
+pub(super) fn mapping_field<'a>(node: &'a Node, name: &str) -> Result<Option<&'a Node>, Flaw> {
     match node.field(name) {
         Some(node) if node.is_null() => Ok(None),
         Some(node) if matches!(node.content, Content::Mapping(_)) => Ok(Some(node)),
@@ -282,6 +284,6 @@ fn list_field<'a>(node: &'a Node, name: &str) -> Result<&'a [Rc<Node>], Flaw> {
     }
 }
 
-fn place_of(node: &Node, file: &Arc<str>) -> Place {
+pub(super) fn place_of(node: &Node, file: &Arc<str>) -> Place {
     Place { file: Arc::clone(file), line: node.line, column: node.column }
 }

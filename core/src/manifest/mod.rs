@@ -1,12 +1,13 @@
 //! Component documents: from YAML files to [`Component`] values, each with the place it was read from.
 //!
 //! Which files are read and in which order is in `files.rs`, one document's YAML in `yaml.rs`, what its
-//! fields mean in `document.rs`; tests are in `tests.rs`. The format and its rules are those of Dapr's
-//! `Component` resource, with one difference: what Dapr drops with a warning, or reads as an empty value, is
+//! fields mean in `document.rs`; tests are in `tests.rs`. `Resiliency` documents stand in the same files and are read
+//! in `resiliency`. The format and its rules are those of Dapr's `Component` resource, with one difference: what Dapr drops with a warning, or reads as an empty value, is
 //! a fault here, so that the caller can say which document is missing and why.
 
 mod document;
 mod files;
+mod resiliency;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Place, Result};
+use crate::policy::Policies;
 
 /// What the resource files describe: the components meant for one app, and what could not be read.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,8 @@ pub struct Manifest {
     pub components: Vec<Component>,
     /// Files and documents that were left out, each with its place. The components beside them are usable.
     pub faults: Vec<Error>,
+    /// What the `Resiliency` documents say.
+    pub(crate) policies: Policies,
     fingerprint: u64,
 }
 
@@ -118,8 +122,8 @@ impl Manifest {
     /// Reads folders and single files.
     ///
     /// Of a folder, the files ending in `.yaml` or `.yml` (any case) are read, in byte-wise order of their
-    /// names and without descending into sub-folders. Documents that are not `dapr.io/v1alpha1` `Component`s
-    /// are passed over, and so are components whose `scopes` leave `app_id` out (without an app id: all that
+    /// names and without descending into sub-folders. Documents that are not `dapr.io/v1alpha1` `Component`s or
+    /// `Resiliency` are passed over, and so are those whose `scopes` leave `app_id` out (without an app id: all that
     /// have scopes) or whose namespace differs from the environment variable `NAMESPACE`.
     ///
     /// # Errors
@@ -194,6 +198,8 @@ struct Reader<'a> {
     /// Every name in scope, also those of documents that were left out later on: of two documents with one
     /// name the second must not quietly take the place of a broken first.
     names: HashMap<Arc<str>, Taken>,
+    /// The components that are not meant for this app; a policy may still name them.
+    hidden: Vec<String>,
 }
 
 /// Who has a name already.
@@ -206,7 +212,7 @@ impl<'a> Reader<'a> {
     fn new(scope: Scope<'a>) -> Self {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
-        Self { scope, manifest: Manifest::default(), hasher, names: HashMap::new() }
+        Self { scope, manifest: Manifest::default(), hasher, names: HashMap::new(), hidden: Vec::new() }
     }
 
     fn read(&mut self, text: &[u8], file: &str) -> Result<()> {
@@ -229,7 +235,13 @@ impl<'a> Reader<'a> {
     }
 
     fn read_document(&mut self, root: &yaml::Node, file: &Arc<str>) -> Result<()> {
-        let header = match document::header(root, file, &self.scope) {
+        if resiliency::is_meant(root) {
+            let document = resiliency::read(root, file, &self.scope);
+            self.manifest.faults.extend(document.faults);
+            document.policies.into_iter().for_each(|policies| self.manifest.policies.merge(policies));
+            return Ok(());
+        }
+        let header = match document::header(root, file, &self.scope, &mut self.hidden) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(()),
             Err(fault) => {
@@ -263,6 +275,10 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(mut self) -> Manifest {
+        // Only now: a document may name what stands in a later one.
+        let known = self.names.keys().map(|name| &**name).chain(self.hidden.iter().map(String::as_str));
+        let faults = self.manifest.policies.faults(&known.collect::<Vec<_>>());
+        self.manifest.faults.extend(faults);
         self.manifest.fingerprint = self.hasher.finish();
         self.manifest
     }

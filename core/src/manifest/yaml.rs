@@ -97,6 +97,53 @@ impl Node {
         })
     }
 
+    /// What a field that is not there stands for.
+    pub(super) const fn nothing() -> Self {
+        let content = Content::Scalar { text: String::new(), plain: true };
+        Self { content, line: 1, column: 1, height: 1, size: 1 }
+    }
+
+    /// The fields of a mapping as they are written, those merged in with `<<` left out.
+    pub(super) fn own_entries(&self) -> &[(Rc<Node>, Rc<Node>)] {
+        if let Content::Mapping(entries) = &self.content { entries } else { &[] }
+    }
+
+    /// The fields of a mapping by their exact names: each once, the last one given, merged ones at the end.
+    pub(super) fn entries(&self) -> Vec<(&str, &Node, &Node)> {
+        let mut entries = Vec::new();
+        self.collect(&mut entries, &mut HashMap::new());
+        entries
+    }
+
+    fn collect<'a>(
+        &'a self,
+        entries: &mut Vec<(&'a str, &'a Node, &'a Node)>,
+        taken: &mut HashMap<&'a str, usize>,
+    ) {
+        let inherited = entries.len();
+        for (key, value) in self.own_entries() {
+            let Content::Scalar { text, .. } = &key.content else { continue };
+            match taken.get(text.as_str()) {
+                _ if text == "<<" => {}
+                // What is merged in never takes the place of what is written out.
+                Some(index) if *index < inherited => {}
+                Some(index) => entries[*index] = (text, key, value),
+                None => {
+                    taken.insert(text, entries.len());
+                    entries.push((text, key, value));
+                }
+            }
+        }
+        let Some(merged) = self.field("<<") else { return };
+        let sources = match &merged.content {
+            Content::Sequence(sources) => sources.as_slice(),
+            _ => std::slice::from_ref(merged),
+        };
+        for source in sources {
+            source.collect(entries, taken);
+        }
+    }
+
     /// Nothing, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, plain: true }

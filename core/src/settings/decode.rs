@@ -356,7 +356,7 @@ fn unknown_setting(name: &str, component_type: &str, fields: &[&'static str]) ->
 }
 
 /// The name that a few typing errors make into `name`.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(MAX_SHOWN).collect();
     let limit = (name.len() / 3).clamp(1, 3);
     candidates

@@ -14,7 +14,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use decode::decode;
-pub(crate) use number::parse_go_duration;
+pub(crate) use decode::nearest;
+pub(crate) use number::{parse_duration, parse_go_duration};
 pub use values::{ByteSize, CommaList, Flag, Millis, Seconds, Secret, StrictFlag};
 
 use crate::dispatch::OrderBy;

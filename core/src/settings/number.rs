@@ -72,7 +72,7 @@ pub(crate) fn parse_go_duration(text: &str) -> Result<Duration, Expectation> {
 }
 
 /// A Go duration, or a whole number of units. Empty is 0.
-pub(super) fn parse_duration(text: &str, unit: Duration) -> Result<Duration, Expectation> {
+pub(crate) fn parse_duration(text: &str, unit: Duration) -> Result<Duration, Expectation> {
     if text.is_empty() {
         return Ok(Duration::ZERO);
     }

@@ -13,6 +13,7 @@ use crate::dispatch::{HandOut, Outputs, Subscription};
 use crate::engine::{Engine, EngineLease};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
+use crate::policy::Outbound;
 use crate::telemetry;
 
 /// A client's share of the engine.
@@ -58,11 +59,12 @@ impl Transport for Embedded {
     }
 }
 
-/// A component's output as callers get it: every call, of whichever component, passes here. Retries, breakers and
-/// time-outs of the policies take their place around `self.binding`.
+/// A component's output as callers get it: every call, of whichever component, passes here.
 pub(crate) struct Guarded {
     pub(crate) name: Arc<str>,
     pub(crate) binding: Arc<dyn OutputBinding>,
+    /// Retries, breaker and timeout around `binding`, where a document asks for any.
+    pub(crate) policy: Option<Outbound>,
 }
 
 impl Guarded {
@@ -91,7 +93,11 @@ impl OutputBinding for Guarded {
     async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {
         self.check(&call.operation).map_err(|error| self.named(call, error))?;
         let span = telemetry::invocation(&self.name, &call.operation, Some(&request.metadata));
-        let result = self.binding.invoke(call, request).instrument(span).await;
+        let result = match &self.policy {
+            None => self.binding.invoke(call, request).instrument(span).await,
+            // Boxed, so that calls without a policy do not pay for its room.
+            Some(policy) => Box::pin(policy.invoke(&*self.binding, call, request)).instrument(span).await,
+        };
         result.map_err(|error| self.named(call, error))
     }
 
@@ -101,7 +107,12 @@ impl OutputBinding for Guarded {
             return requests.iter().map(|_| Err(error.clone())).collect();
         }
         let span = telemetry::invocation(&self.name, &call.operation, None);
-        let mut results = self.binding.invoke_many(call, requests).instrument(span).await;
+        let mut results = match &self.policy {
+            None => self.binding.invoke_many(call, requests).instrument(span).await,
+            Some(policy) => {
+                Box::pin(policy.invoke_many(&*self.binding, call, requests)).instrument(span).await
+            }
+        };
         for result in &mut results {
             if let Err(error) = result {
                 *error = self.named(call, error.clone());
@@ -111,7 +122,11 @@ impl OutputBinding for Guarded {
     }
 
     fn health(&self) -> Health {
-        self.binding.health()
+        let health = self.binding.health();
+        match &self.policy {
+            None => health,
+            Some(policy) => policy.health(health),
+        }
     }
 
     fn is_repeatable(&self, operation: &str) -> bool {

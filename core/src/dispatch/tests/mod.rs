@@ -128,7 +128,7 @@ impl Bench {
     }
 
     fn with(hand_out: HandOut, change: impl FnOnce(&mut Rules)) -> Self {
-        let mut rules = Rules::new(&RuntimeSettings::default(), QUICK);
+        let mut rules = Rules::new(&RuntimeSettings::default(), QUICK, None);
         change(&mut rules);
         let (input, sent) = (Input::default(), Arc::<Sent>::default());
         let way = Arc::new(Way(sent.clone()));

@@ -1,10 +1,13 @@
 //! Order, redelivery, stale tokens, closing, concurrency.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Bench, event, keyed, positions, wait};
 use crate::dispatch::{HandOut, OrderBy};
+use crate::error::ErrorCode;
 use crate::event::{Event, Outcome};
+use crate::policy::{Breaker, BreakerSettings, Trip};
 
 #[test]
 fn handlers_get_a_lane_alone_and_lanes_run_in_parallel() {
@@ -294,4 +297,50 @@ fn an_event_sent_back_holds_what_waits_behind_it_also_when_handed_out_freely() {
     bench.settle(&event, Outcome::RETRY);
     assert!(source.is_blocked());
     assert!(bench.nothing_waits(), "the lane is blocked");
+}
+
+fn breaker(open_for: Duration) -> Arc<Breaker> {
+    let trip = Trip::parse("consecutiveFailures > 1").expect("an expression").0;
+    let settings = BreakerSettings { trip, timeout: open_for, ..BreakerSettings::default() };
+    Arc::new(Breaker::new("orders".into(), "inbound", settings))
+}
+
+#[test]
+fn an_open_breaker_keeps_events_back_and_lets_one_out_to_see() {
+    let open_for = Duration::from_millis(60);
+    let bench = Bench::with(HandOut::LaneAtATime, |rules| rules.breaker = Some(breaker(open_for)));
+    let (_first, _second) = (bench.source(3), bench.source(3));
+    let mut opened = Instant::now();
+    for _ in 0..2 {
+        let batch = bench.take(1);
+        opened = Instant::now();
+        bench.settle(&batch[0], Outcome::RETRY);
+    }
+    let error = bench.subscription.health().error.expect("it is visible");
+    assert_eq!(error.code(), ErrorCode::CircuitOpen, "{error}");
+    let trial = bench.take(5);
+    assert!(opened.elapsed() >= open_for, "the breaker was open");
+    assert_eq!(trial.len(), 1, "half-open, one goes out");
+    assert!(bench.nothing_waits());
+    let waiting = bench.subscription.clone();
+    let waiter = std::thread::spawn(move || wait(waiting.next_batch(5, None)));
+    bench.settle(&trial[0], Outcome::Ack);
+    let batch = waiter.join().expect("no panic").expect("not ended");
+    assert!(!batch.is_empty() && bench.subscription.health().error.is_none(), "closed again");
+}
+
+#[test]
+fn what_no_handler_had_counts_for_nothing() {
+    let bench =
+        Bench::with(HandOut::LaneAtATime, |rules| rules.breaker = Some(breaker(Duration::from_hours(1))));
+    let _source = bench.source(3);
+    for _ in 0..5 {
+        let batch = bench.take(3);
+        let tokens: Vec<_> = batch.iter().map(Event::token).collect();
+        bench.subscription.release(&tokens);
+    }
+    let batch = bench.take(3);
+    assert!(bench.settle(&batch[0], Outcome::RETRY));
+    let batch = bench.take(3);
+    assert_eq!(positions(&batch), [0, 1, 2], "one failure does not open it");
 }
