@@ -16,8 +16,6 @@ use crate::errors::Fault;
 
 /// The most characters of an exception's text that go into a dead letter.
 const MAX_CAUSE_CHARS: usize = 1000;
-/// The code of a cause that is only a text.
-const REJECTED: &str = "REJECTED";
 
 /// What a handler may return to settle its event otherwise than by ack.
 ///
@@ -138,7 +136,7 @@ pub(crate) fn cause_of(
 ) -> PyResult<Option<Box<Cause>>> {
     let Some(cause) = cause else { return Ok(None) };
     if let Ok(text) = cause.cast::<PyString>() {
-        return Ok(Some(Box::new(Cause::new(REJECTED, shortened(text)))));
+        return Ok(Some(Box::new(Cause::rejected(shortened(text)))));
     }
     if cause.is_instance_of::<PyBaseException>() {
         return Ok(Some(Box::new(cause_of_failure(cause))));
