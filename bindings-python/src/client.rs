@@ -19,8 +19,10 @@ use crate::subscription::{Shared, Subscription};
 use crate::trace;
 use crate::waiting::Interrupts;
 
-/// One component, as a tuple: name, type, version, input, output, error.
-type Component<'py> = (String, String, String, bool, bool, Option<Bound<'py, PyAny>>);
+/// One component, as a tuple: name, type, version, input, output, error, redelivery.
+type Component<'py> = (String, String, String, bool, bool, Option<Bound<'py, PyAny>>, Option<Redelivery>);
+/// Attempts, longest seconds, seconds of pauses.
+type Redelivery = (Option<u32>, Option<f64>, Option<f64>);
 
 #[pyclass(frozen, module = "bindwright._native")]
 pub(crate) struct NativeClient {
@@ -156,10 +158,11 @@ impl NativeClient {
         })
     }
 
-    /// Attach a handler's workers.
-    #[pyo3(signature = (name, /))]
-    fn subscribe(&self, py: Python<'_>, name: &str) -> PyResult<Subscription> {
-        guarded(py, || self.attach(py, name, HandOut::LaneAtATime).map(Subscription))
+    /// Attach a handler's workers; `together` when the handler gets many events at once.
+    #[pyo3(signature = (name, together, /))]
+    fn subscribe(&self, py: Python<'_>, name: &str, together: bool) -> PyResult<Subscription> {
+        let hand_out = if together { HandOut::Batches } else { HandOut::LaneAtATime };
+        guarded(py, || self.attach(py, name, hand_out).map(|shared| Subscription::new(shared, together)))
     }
 
     /// Attach a program that pulls.
@@ -174,7 +177,12 @@ impl NativeClient {
             let components = py.detach(|| self.client.components());
             let tuple = |info: ComponentInfo| {
                 let error = info.error.map(|error| exception(py, &error)).transpose()?;
-                Ok((info.name, info.component_type, info.version, info.input, info.output, error))
+                let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+                let redelivery = info
+                    .redelivery
+                    .map(|ledger| (ledger.attempts, seconds(ledger.longest), seconds(ledger.pauses)));
+                let (name, version) = (info.name, info.version);
+                Ok((name, info.component_type, version, info.input, info.output, error, redelivery))
             };
             components.into_iter().map(tuple).collect()
         })

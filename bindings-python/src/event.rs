@@ -1,20 +1,22 @@
-//! The classes `bindwright.Event` and `bindwright.Outcome`. Tests: `tests/test_handlers.py`, `tests/test_events.py`.
+//! The class `bindwright.Event`. Tests: `tests/test_handlers.py`, `tests/test_events.py`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert;
+use crate::emission::Emission;
+use crate::outcome::{cause_of, pause};
 use crate::subscription::Shared;
 
 /// One delivery of one message that an input binding received.
 ///
-/// In a handler, what the handler returns settles the event; `ack()`, `retry()` and `drop()` settle it
-/// earlier. From `client.events(…)` the three methods are the only way. The first settlement counts. An event
-/// that is never settled comes again when the program starts again.
+/// In a handler, what the handler returns settles the event; `ack()`, `retry()`, `drop()`, `dead_letter()` and
+/// `emit()` settle it earlier. From `client.events(…)` these methods are the only way. The first settlement counts.
+/// An event that is never settled comes again when the program starts again.
 #[pyclass(frozen, module = "bindwright")]
 pub(crate) struct Event {
     delivery: bindwright::Event,
@@ -32,15 +34,21 @@ impl Event {
         Self { delivery, origin, pulled, settled: AtomicBool::new(false), data, dict }
     }
 
-    fn settle(&self, outcome: bindwright::Outcome) -> bool {
-        !self.settled.swap(true, Ordering::AcqRel)
-            && self.origin.subscription.settle(&[(self.delivery.token(), outcome)]) > 0
+    /// Whether the program settled it itself.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    fn settle(&self, py: Python<'_>, outcome: bindwright::Outcome) -> PyResult<bool> {
+        self.origin.check_process(py)?;
+        Ok(!self.settled.swap(true, Ordering::AcqRel)
+            && self.origin.subscription.settle(&[(self.delivery.token(), outcome)]) > 0)
     }
 }
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.pulled && !self.settled.load(Ordering::Acquire) {
+        if self.pulled && !self.is_settled() && !self.origin.is_inherited() {
             self.origin.abandoned.lock().push(self.delivery.token());
         }
     }
@@ -107,25 +115,62 @@ impl Event {
     ///
     /// Returns whether this delivery still counted: `False` when it was settled before, or was taken back
     /// because an earlier event of its partition failed or the partition went to another consumer.
-    fn ack(&self) -> bool {
-        self.settle(bindwright::Outcome::Ack)
+    ///
+    /// Raises:
+    ///     ForkedError: The event belongs to the parent process.
+    fn ack(&self, py: Python<'_>) -> PyResult<bool> {
+        self.settle(py, bindwright::Outcome::Ack)
     }
 
     /// Settle it as not handled: it comes again, in its place, and before everything after it.
     ///
-    /// `after` is the pause in seconds or a `timedelta`; without one the component's back-off decides. Returns
-    /// whether this delivery still counted.
+    /// `after` is the pause in seconds or a `timedelta`; without one the component's back-off decides. After
+    /// `maxDeliveryCount` deliveries it becomes a dead letter instead, or holds its place where the component has no
+    /// `deadLetterBinding`. Returns whether this delivery still counted.
+    ///
+    /// Raises:
+    ///     InvalidRequestError: `after` is no pause.
+    ///     ForkedError: The event belongs to the parent process.
     #[pyo3(signature = (after=None))]
-    fn retry(&self, py: Python<'_>, after: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-        let after = after.unwrap_or_else(|| py.None().into_bound(py));
-        let after = convert::duration("after", &after)
-            .map_err(|fault| fault.into_exception(py, self.delivery.binding(), "retry"))?;
-        Ok(self.settle(bindwright::Outcome::Retry { after, cause: None }))
+    fn retry(&self, py: Python<'_>, after: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let after = pause(py, after, self.delivery.binding())?;
+        self.settle(py, bindwright::Outcome::Retry { after, cause: None })
     }
 
     /// Settle it as given up on purpose: it does not come again. Returns whether this delivery still counted.
-    fn drop(&self) -> bool {
-        self.settle(bindwright::Outcome::Drop)
+    ///
+    /// Raises:
+    ///     ForkedError: The event belongs to the parent process.
+    fn drop(&self, py: Python<'_>) -> PyResult<bool> {
+        self.settle(py, bindwright::Outcome::Drop)
+    }
+
+    /// Settle it as given up on purpose and sent to the component's `deadLetterBinding`; see `Outcome.dead_letter`.
+    ///
+    /// Does not wait: the event is settled when that binding confirmed the dead letter. Returns whether this
+    /// delivery still counted.
+    ///
+    /// Raises:
+    ///     InvalidRequestError: `cause` is neither an exception nor a text.
+    ///     ForkedError: The event belongs to the parent process.
+    #[pyo3(signature = (cause=None))]
+    fn dead_letter(&self, py: Python<'_>, cause: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let cause = cause_of(py, cause, self.delivery.binding())?;
+        self.settle(py, bindwright::Outcome::DeadLetter { cause })
+    }
+
+    /// Settle it as handled once these invocations (`Emission`) were confirmed; see `Outcome.emit`.
+    ///
+    /// Does not wait. Where one fails, this delivery failed: the event comes again. Returns whether this delivery
+    /// still counted.
+    ///
+    /// Raises:
+    ///     InvalidRequestError: One of them is no `Emission`.
+    ///     ForkedError: The event belongs to the parent process.
+    #[pyo3(signature = (*emissions))]
+    fn emit(&self, py: Python<'_>, emissions: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let emissions = Emission::all(emissions)?;
+        self.settle(py, bindwright::Outcome::Emit(emissions))
     }
 
     fn __repr__(&self) -> String {
@@ -135,58 +180,5 @@ impl Event {
             .as_bytes()
             .map_or("no data".to_owned(), |bytes| format!("{} bytes", bytes.len()));
         format!("<Event of {:?}, attempt {}, {size}>", self.delivery.binding(), self.delivery.attempt())
-    }
-}
-
-/// What a handler may return to settle its event otherwise than by ack.
-///
-/// `Outcome.ACK` (also what any other value means), `Outcome.retry(after)`, `Outcome.RETRY`, `Outcome.DROP`.
-#[pyclass(frozen, eq, module = "bindwright")]
-#[derive(PartialEq)]
-pub(crate) struct Outcome(pub(crate) bindwright::Outcome);
-
-#[pymethods]
-impl Outcome {
-    /// Handled: it does not come again.
-    #[classattr]
-    const ACK: Self = Self(bindwright::Outcome::Ack);
-    /// Not handled: it comes again, after the component's own back-off.
-    #[classattr]
-    const RETRY: Self = Self(bindwright::Outcome::RETRY);
-    /// Given up on purpose: it does not come again.
-    #[classattr]
-    const DROP: Self = Self(bindwright::Outcome::Drop);
-
-    /// Not handled: it comes again after this pause, in seconds or as a `timedelta`; without one the
-    /// component's back-off decides.
-    #[staticmethod]
-    #[pyo3(signature = (after=None))]
-    fn retry(py: Python<'_>, after: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
-        let after = after.unwrap_or_else(|| py.None().into_bound(py));
-        let after = convert::duration("after", &after)
-            .map_err(|fault| fault.into_exception(py, "Outcome", "retry"))?;
-        Ok(Self(bindwright::Outcome::Retry { after, cause: None }))
-    }
-
-    fn __hash__(&self) -> u64 {
-        match &self.0 {
-            bindwright::Outcome::Ack => 0,
-            bindwright::Outcome::Drop => 1,
-            bindwright::Outcome::Retry { after, .. } => {
-                after.map_or(2, |after| after.as_secs() ^ u64::from(after.subsec_nanos()))
-            }
-            _ => u64::MAX,
-        }
-    }
-
-    fn __repr__(&self) -> String {
-        match &self.0 {
-            bindwright::Outcome::Ack => "Outcome.ACK".to_owned(),
-            bindwright::Outcome::Drop => "Outcome.DROP".to_owned(),
-            bindwright::Outcome::Retry { after: Some(after), .. } => {
-                format!("Outcome.retry({})", after.as_secs_f64())
-            }
-            _ => "Outcome.RETRY".to_owned(),
-        }
     }
 }

@@ -17,13 +17,14 @@ const PREFETCH: usize = 64;
 /// The events of one binding, to be settled by the program.
 ///
 /// Iterating waits for the next event, and ends when the client or this iterator is closed. It can be shared
-/// between threads: each event goes to one of them.
+/// between threads: each event goes to one of them. In a child of a fork it raises `ForkedError`.
 #[pyclass(frozen, module = "bindwright")]
 pub(crate) struct Events(pub(crate) Arc<Shared>);
 
 impl Events {
     fn next(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         let shared = &self.0;
+        shared.check_process(py)?;
         loop {
             while let Some(event) = shared.take_prefetched() {
                 // An earlier event of its partition was sent back meanwhile: it comes again after that one.
@@ -52,6 +53,9 @@ impl Events {
     }
 
     fn end(&self, drain: Duration) -> bindwright::Result<()> {
+        if self.0.is_inherited() {
+            return Ok(());
+        }
         self.0.begin_stopping();
         let now = Instant::now();
         let deadline = now.checked_add(drain).unwrap_or(now);
@@ -62,7 +66,8 @@ impl Events {
 #[pymethods]
 impl Events {
     /// Stop receiving: give back what was not iterated over, wait up to `drain` seconds until events that the
-    /// program still has are settled, and leave. What is not settled comes again. Closing twice is fine.
+    /// program still has are settled, and leave. What is not settled comes again. Closing twice is fine. In a child
+    /// of a fork it does nothing.
     #[pyo3(signature = (drain=None))]
     fn close(&self, py: Python<'_>, drain: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         guarded(py, || {
@@ -93,7 +98,7 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        if !self.0.is_stopping() {
+        if !self.0.is_stopping() && !self.0.is_inherited() {
             // Leaving a group takes a round trip; whoever collects garbage should not wait for it.
             let events = Self(self.0.clone());
             events.0.begin_stopping();

@@ -8,9 +8,12 @@
 mod bench;
 mod client;
 mod convert;
+mod emission;
 mod errors;
 mod event;
 mod events;
+mod handling;
+mod outcome;
 mod reply;
 mod subscription;
 mod tools;
@@ -28,9 +31,13 @@ mod _native {
     #[pymodule_export]
     use crate::client::NativeClient;
     #[pymodule_export]
-    use crate::event::{Event, Outcome};
+    use crate::emission::Emission;
+    #[pymodule_export]
+    use crate::event::Event;
     #[pymodule_export]
     use crate::events::Events;
+    #[pymodule_export]
+    use crate::outcome::Outcome;
     #[pymodule_export]
     use crate::reply::Reply;
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! Handlers: pull a batch, call the handler for each event, settle. Tests: `tests/test_handlers.py`.
+//! Handlers: pull a batch, call the handler, settle; `handling.rs` has the calls. Tests: `tests/test_handlers.py`.
 //!
 //! Outcomes are collected and settled together, because one lock and one wake-up for many is cheaper; they wait
 //! [`SETTLE_INTERVAL`] at most while events keep coming, and the program's loop calls `flush` for the case that
@@ -7,23 +7,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bindwright::{Client, Outcome, SettleToken};
+use bindwright::{Client, Error, ErrorCode, Outcome, SettleToken};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyException, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
-use crate::errors::guarded;
-use crate::event;
-use crate::trace;
+use crate::errors::{guarded, to_py};
 
 /// How long an outcome waits for others while the handler is quick.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
-
-static LOG_FAILURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+pub(crate) const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What handlers, iterators and events of one subscription share.
 pub(crate) struct Shared {
@@ -37,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) abandoned: Mutex<Vec<SettleToken>>,
     /// No more events are begun.
     stopping: AtomicBool,
+    /// The process that subscribed; in a child of a fork nothing here may be touched.
+    process: u32,
+    /// Calls of the handler.
     handled: AtomicU64,
     busy_nanos: AtomicU64,
 }
@@ -50,9 +46,24 @@ impl Shared {
             prefetched: Mutex::default(),
             abandoned: Mutex::default(),
             stopping: AtomicBool::new(false),
+            process: std::process::id(),
             handled: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
         })
+    }
+
+    /// Whether this is a forked child's copy: its locks may be held by threads that do not exist here.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Raises `ForkedError` in a forked child.
+    pub(crate) fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_inherited() {
+            return Ok(());
+        }
+        let error = Error::new(ErrorCode::Forked, "the subscription belongs to the parent process");
+        Err(to_py(py, &error.component(self.subscription.binding())))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -61,6 +72,9 @@ impl Shared {
 
     /// Begins no more events, and gives back those that nobody will settle, so that closing does not wait for them.
     pub(crate) fn begin_stopping(&self) {
+        if self.is_inherited() {
+            return;
+        }
         self.stopping.store(true, Ordering::Release);
         let prefetched = std::mem::take(&mut *self.prefetched.lock());
         let tokens: Vec<_> = prefetched.iter().map(bindwright::Event::token).collect();
@@ -74,15 +88,15 @@ impl Shared {
     }
 
     /// Tells the outcomes collected so far.
-    fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let outcomes = std::mem::take(&mut *self.pending.lock());
         if !outcomes.is_empty() {
             self.subscription.settle(&outcomes);
         }
     }
 
-    fn note(&self, token: SettleToken, outcome: Outcome) {
-        let wait = outcome == Outcome::Ack;
+    pub(crate) fn note(&self, token: SettleToken, outcome: Outcome) {
+        let wait = matches!(outcome, Outcome::Ack);
         self.pending.lock().push((token, outcome));
         if !wait {
             // Its followers must stop counting before the next one is begun.
@@ -90,114 +104,47 @@ impl Shared {
         }
     }
 
-    fn handle(self: &Arc<Self>, handler: &Bound<'_, PyAny>, batch: Vec<bindwright::Event>) -> PyResult<()> {
-        let mut events = batch.into_iter();
-        let mut settled = Instant::now();
-        let mut now = settled;
-        while let Some(event) = events.next() {
-            if self.is_stopping() {
-                let tokens: Vec<_> =
-                    std::iter::once(event).chain(events).map(|event| event.token()).collect();
-                self.subscription.release(&tokens);
-                return Ok(());
-            }
-            if !self.subscription.begin(&event) {
-                continue;
-            }
-            let token = event.token();
-            match self.handle_one(handler, event) {
-                Ok(outcome) => self.note(token, outcome),
-                Err(error) => {
-                    self.note(token, Outcome::RETRY);
-                    let tokens: Vec<_> = events.map(|event| event.token()).collect();
-                    self.subscription.release(&tokens);
-                    return Err(error);
-                }
-            }
-            let began = std::mem::replace(&mut now, Instant::now());
-            let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
-            self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
-            self.handled.fetch_add(1, Ordering::Relaxed);
-            if now - settled >= SETTLE_INTERVAL {
-                self.flush();
-                settled = now;
-            }
-        }
-        Ok(())
+    /// Counts a call of the handler and the time that it took.
+    pub(crate) fn count(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.handled.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Calls the handler; only what is no `Exception` comes back as an error.
-    fn handle_one(
-        self: &Arc<Self>,
-        handler: &Bound<'_, PyAny>,
-        event: bindwright::Event,
-    ) -> PyResult<Outcome> {
-        let py = handler.py();
-        let attempt = event.attempt();
-        let _trace = event.trace_context().map(|trace| trace::Entered::new(Some(trace)));
-        let argument = Bound::new(py, event::Event::new(event, self.clone(), false))?;
-        match handler.call1((argument,)).and_then(|answer| outcome_of(&answer)) {
-            Ok(outcome) => Ok(outcome),
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                self.log_failure(py, attempt, &error);
-                Ok(Outcome::RETRY)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn log_failure(&self, py: Python<'_>, attempt: u32, error: &PyErr) {
-        let logged = LOG_FAILURE
-            .get_or_try_init(py, || {
-                Ok::<_, PyErr>(py.import("bindwright._handlers")?.getattr("log_failure")?.unbind())
-            })
-            .and_then(|log| {
-                let error = error.clone_ref(py).into_value(py);
-                log.bind(py).call1((self.subscription.binding(), attempt, error))
-            });
-        if let Err(failure) = logged {
-            failure.write_unraisable(py, None);
-        }
-    }
-}
-
-/// `None` and anything unknown means ack.
-fn outcome_of(answer: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-    if answer.is_none() {
-        return Ok(Outcome::Ack);
-    }
-    if let Ok(outcome) = answer.cast::<event::Outcome>() {
-        return Ok(outcome.get().0.clone());
-    }
-    let py = answer.py();
-    if answer.hasattr(intern!(py, "__await__"))? {
-        if let Ok(close) = answer.getattr(intern!(py, "close")) {
-            close.call0()?;
-        }
-        return Err(PyTypeError::new_err(
-            "the handler returned an awaitable, which this client cannot run: \
-             async handlers need the asyncio client, which comes with bindwright.aio",
-        ));
-    }
-    Ok(Outcome::Ack)
 }
 
 /// One attached input binding whose events go to a handler.
 #[pyclass(frozen, module = "bindwright._native")]
-pub(crate) struct Subscription(pub(crate) Arc<Shared>);
+pub(crate) struct Subscription {
+    shared: Arc<Shared>,
+    /// The handler gets many events at once.
+    together: bool,
+}
+
+impl Subscription {
+    pub(crate) fn new(shared: Arc<Shared>, together: bool) -> Self {
+        Self { shared, together }
+    }
+}
 
 #[pymethods]
 impl Subscription {
-    /// Wait for up to `most` events and call the handler for each; `False` when there will be no more.
+    /// Wait for up to `most` events and call the handler: for each, or once for all. `False` when there will be no
+    /// more.
     #[pyo3(signature = (handler, most, /))]
     fn run_batch(&self, py: Python<'_>, handler: &Bound<'_, PyAny>, most: usize) -> PyResult<bool> {
         guarded(py, || {
-            let shared = &self.0;
+            let shared = &self.shared;
+            if shared.is_stopping() {
+                return Ok(false);
+            }
             let batch = py.detach(|| {
                 let pull = shared.subscription.next_batch(most, None);
                 shared.client.block_on(pull, || shared.is_stopping()).flatten()
             });
             let Some(batch) = batch else { return Ok(false) };
+            if self.together {
+                return shared.handle_together(handler, batch).map(|()| true);
+            }
             let flush = Flush(shared);
             let result = shared.handle(handler, batch);
             drop(flush);
@@ -207,23 +154,23 @@ impl Subscription {
 
     /// Tell the outcomes collected so far.
     fn flush(&self) {
-        self.0.flush();
+        self.shared.flush();
     }
 
-    /// Partitions that wait for one more worker.
+    /// Partitions that wait for one more worker, as far as `maxInFlight` allows one.
     fn lanes_waiting(&self) -> usize {
-        self.0.subscription.lanes_waiting()
+        self.shared.subscription.lanes_waiting()
     }
 
-    /// Events handled so far, and the seconds that handlers took for them.
+    /// Calls of the handler so far, and the seconds that they took.
     fn load(&self) -> (u64, f64) {
-        let busy = Duration::from_nanos(self.0.busy_nanos.load(Ordering::Relaxed));
-        (self.0.handled.load(Ordering::Relaxed), busy.as_secs_f64())
+        let busy = Duration::from_nanos(self.shared.busy_nanos.load(Ordering::Relaxed));
+        (self.shared.handled.load(Ordering::Relaxed), busy.as_secs_f64())
     }
 
     /// Begin no more events.
     fn stop(&self) {
-        self.0.begin_stopping();
+        self.shared.begin_stopping();
     }
 }
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from bindwright import Client
+from bindwright import Client, Event
 from bindwright._native import DevBroker
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ kind: Component
 metadata:
   name: {name}
 spec:
-  type: bindings.kafka
+  type: {type}
   version: v1
   metadata:
 """
@@ -56,9 +58,17 @@ class Folder:
             "sessionTimeout": "3s",
             "heartbeatInterval": "1s",
         } | settings
-        lines = [f'    - name: {key}\n      value: "{value}"\n' for key, value in settings.items()]
-        (self.path / f"{name}.yaml").write_text(DOCUMENT.format(name=name) + "".join(lines))
+        self._write(name, "bindings.kafka", settings)
         return topic
+
+    def memory(self, name: str = "orders", **settings: object) -> None:
+        """Write a memory component with a queue of its own: quick, and true of every component."""
+        queue = f"{name}-{next(_numbers)}"
+        self._write(name, "bindings.memory", {"queue": queue, "retryPause": "10ms"} | settings)
+
+    def _write(self, name: str, kind: str, settings: dict[str, object]) -> None:
+        lines = [f'    - name: {key}\n      value: "{value}"\n' for key, value in settings.items()]
+        (self.path / f"{name}.yaml").write_text(DOCUMENT.format(name=name, type=kind) + "".join(lines))
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +97,45 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def running(client: Client, drain: float = 10.0) -> Iterator[threading.Thread]:
+    """`client.run()` in another thread."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            client.run(drain)
+        except BaseException as error:  # raised below
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        client.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+    if failures:
+        raise failures[0]
+
+
+class Seen:
+    """What a handler saw: data and attempt; fails or answers as told for each."""
+
+    def __init__(self, answers: dict[tuple[str, int], object] | None = None) -> None:
+        self.seen: list[tuple[str, int]] = []
+        self.answers = answers or {}
+
+    def __call__(self, event: Event) -> object:
+        key = (event.text(), event.attempt)
+        self.seen.append(key)
+        answer = self.answers.get(key)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer(event) if callable(answer) else answer
 
 
 class Program(Protocol):

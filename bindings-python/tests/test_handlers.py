@@ -15,7 +15,7 @@ import pytest
 
 from bindwright import Client, Event, Outcome
 from bindwright.errors import BindwrightError, ComponentNotFoundError, InvalidOptionsError
-from conftest import Program, wait_until
+from conftest import Program, Seen, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,45 +26,6 @@ if TYPE_CHECKING:
 def send(client: Client, *payloads: object) -> None:
     """To one partition, so that they have an order."""
     client.invoke_many("orders", "create", payloads, {"partitionKey": "k"})
-
-
-@contextlib.contextmanager
-def running(client: Client, drain: float = 10.0) -> Iterator[threading.Thread]:
-    """`client.run()` in another thread."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            client.run(drain)
-        except BaseException as error:  # raised below
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        client.stop()
-        thread.join(30)
-    assert not thread.is_alive()
-    if failures:
-        raise failures[0]
-
-
-class Seen:
-    """What a handler saw: data and attempt; fails or answers as told for each."""
-
-    def __init__(self, answers: dict[tuple[str, int], object] | None = None) -> None:
-        self.seen: list[tuple[str, int]] = []
-        self.answers = answers or {}
-
-    def __call__(self, event: Event) -> object:
-        key = (event.text(), event.attempt)
-        self.seen.append(key)
-        answer = self.answers.get(key)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer(event) if callable(answer) else answer
 
 
 def test_returning_acks(client: Client, folder: Folder) -> None:
@@ -90,7 +51,10 @@ def test_an_event_that_raises_comes_again_before_its_followers(
         wait_until(lambda: ("d", 1) in handler.seen)
     assert handler.seen == [("a", 1), ("b", 1), ("b", 2), ("b", 3), ("c", 1), ("d", 1)]
     first, second = caplog.records
-    assert first.getMessage() == "the handler of binding 'orders' failed on delivery 1; the event comes again"
+    assert first.getMessage() == (
+        "the handler of binding 'orders' failed on delivery 1; "
+        "the event comes again unless its deliveries are used up"
+    )
     assert first.exc_info is not None
     assert first.exc_info[0] is ValueError
     assert first.exc_info[2] is not None, "with its traceback"
@@ -120,7 +84,7 @@ def test_outcomes_are_values() -> None:
     assert [repr(Outcome.ACK), repr(Outcome.retry(0.5))] == ["Outcome.ACK", "Outcome.retry(0.5)"]
 
 
-def test_the_first_settlement_counts(client: Client) -> None:
+def test_the_first_settlement_counts(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     def ack_and_fail(event: Event) -> None:
         assert event.ack()
         assert not event.retry()
@@ -132,6 +96,9 @@ def test_the_first_settlement_counts(client: Client) -> None:
     with running(client):
         wait_until(lambda: ("c", 1) in handler.seen)
     assert handler.seen == [("a", 1), ("b", 1), ("b", 2), ("c", 1)]
+    assert caplog.messages == [
+        "the handler of binding 'orders' failed on delivery 1; the event was settled before"
+    ]
 
 
 def test_an_awaitable_is_a_failure(client: Client, caplog: pytest.LogCaptureFixture) -> None:

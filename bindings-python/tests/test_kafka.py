@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -165,3 +167,56 @@ def test_a_killed_process_repeats_little_and_loses_nothing(
         handled += lines(log)
     repeated = check(f"killed, lives of {lives}", 3000, handled, capsys)
     assert all(count <= bound * (len(lives) - 1) for count in repeated.values()), repeated
+
+
+# Settles what it can at once, and hangs at "stuck".
+HANGING = """
+import sys, threading
+from bindwright import Client
+
+client = Client(".")
+
+@client.binding("orders", workers=1)
+def handle(event):
+    print(event.text(), flush=True)
+    if event.text() == sys.argv[1]:
+        try:
+            threading.Event().wait()
+        finally:
+            print("unwound", flush=True)
+
+client.run(drain=600)
+print("ended")
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "status"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 128 + signal.SIGINT)]
+)
+def test_a_second_signal_ends_a_drain_that_hangs_and_only_what_was_settled_is_recorded(
+    kafka: Kafka, tmp_path: Path, program: Program, second: signal.Signals, status: int
+) -> None:
+    write(kafka, tmp_path, 1, sessionTimeout="1s", heartbeatInterval="200ms")
+    send(tmp_path, range(5), 1)
+    process = program(HANGING, "2")
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(3)] == ["0\n", "1\n", "2\n"]
+    process.send_signal(signal.SIGTERM)
+    # It drains, for up to ten minutes: the handler that was begun may finish.
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    began = time.monotonic()
+    process.send_signal(second)
+    output, errors = process.communicate(timeout=30)
+    took = time.monotonic() - began
+    assert process.returncode in (status, -second), errors
+    assert output == ""
+    assert took < 5
+
+    # The next process gets what was not settled, and nothing of what was.
+    process = program(HANGING, "none")
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(3)] == ["2\n", "3\n", "4\n"]
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30)[0] == "ended\n"
+    assert process.returncode == 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from bindwright import BindwrightError, Client, Event
+from bindwright import BindwrightError, Client, Emission, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,11 @@ def every_case(file: str) -> pytest.MarkDecorator:
 
 @every_case("memory.yaml")
 def test_memory(case: dict[str, Any], tmp_path: Path) -> None:
+    run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+
+
+@every_case("dispatch.yaml")
+def test_dispatch(case: dict[str, Any], tmp_path: Path) -> None:
     run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
@@ -143,21 +148,15 @@ class Run:
                 pytest.fail(f"{place}: not a step: {step}")
 
     def _invoke(self, name: str, step: dict[str, Any], place: str) -> None:
-        arguments: dict[str, Any] = {}
-        if "metadata" in step:
-            arguments["metadata"] = {key: self._fill(value) for key, value in step["metadata"].items()}
+        arguments = self._request(step)
         if "timeout" in step:
             arguments["timeout"] = step["timeout"]
-        data = data_to_send(step)
-        if data is not LEFT_OUT:
-            arguments["data"] = data
-        operation = step.get("operation", "create")
         if "error" in step:
             with pytest.raises(BindwrightError) as raised:
-                self._client.invoke_binding(name, operation, **arguments)
+                self._client.invoke_binding(name, **arguments)
             check_error(raised.value, step["error"], place)
             return
-        reply = self._client.invoke_binding(name, operation, **arguments)
+        reply = self._client.invoke_binding(name, **arguments)
         self._check_metadata(reply.metadata, step.get("reply", {}), place)
         if "replyData" in step:
             assert reply.data == data_expected(step["replyData"]), place
@@ -171,7 +170,39 @@ class Run:
             assert event.attempt == step["attempt"], place
         self._check_metadata(event.metadata, step.get("metadata", {}), place)
         if "settle" in step:
-            assert settle(event, step["settle"], place), place
+            assert self._settle(event, step["settle"], place), place
+
+    def _settle(self, event: Event, outcome: Any, place: str) -> bool:
+        match outcome:
+            case "ack":
+                return event.ack()
+            case "retry":
+                return event.retry()
+            case {"retry": seconds}:
+                return event.retry(seconds)
+            case "drop":
+                return event.drop()
+            case "dead_letter":
+                return event.dead_letter()
+            case {"dead_letter": text}:
+                return event.dead_letter(text)
+            case {"emit": emissions}:
+                return event.emit(*[self._emission(emission) for emission in emissions])
+            case other:
+                pytest.fail(f"{place}: no outcome {other!r}")
+
+    def _emission(self, emission: dict[str, Any]) -> Emission:
+        return Emission(emission["binding"], **self._request(emission))
+
+    def _request(self, step: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that say what is sent; what the step leaves out is left out."""
+        arguments: dict[str, Any] = {"operation": step.get("operation", "create")}
+        if "metadata" in step:
+            arguments["metadata"] = {key: self._fill(value) for key, value in step["metadata"].items()}
+        data = data_to_send(step)
+        if data is not LEFT_OUT:
+            arguments["data"] = data
+        return arguments
 
     def _puller(self, name: str) -> Puller:
         """The case's subscription to a binding, made when it is first asked for."""
@@ -192,18 +223,6 @@ class Run:
         for placeholder, value in self._placeholders.items():
             text = text.replace(placeholder, value)
         return text
-
-
-def settle(event: Event, outcome: str, place: str) -> bool:
-    match outcome:
-        case "ack":
-            return event.ack()
-        case "retry":
-            return event.retry()
-        case "drop":
-            return event.drop()
-        case other:
-            pytest.fail(f"{place}: no outcome {other!r}")
 
 
 def data_to_send(step: dict[str, Any]) -> object:

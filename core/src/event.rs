@@ -69,6 +69,11 @@ impl Cause {
     pub fn new(code: impl Into<String>, text: impl Into<String>) -> Self {
         Self { code: code.into(), text: text.into() }
     }
+
+    /// The cause of an event that a program gives up with nothing but a text; its code is `REJECTED`.
+    pub fn rejected(text: impl Into<String>) -> Self {
+        Self::new("REJECTED", text)
+    }
 }
 
 impl From<&crate::error::Error> for Cause {

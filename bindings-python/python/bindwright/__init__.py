@@ -3,22 +3,25 @@
 * `Client` calls bindings (`invoke_binding`, `invoke_many`) and receives events, with handlers (`binding`,
   `run`) or one by one (`events`).
 * `Reply` is what a binding answered, `Event` what an input binding received.
-* `Outcome` is what a handler may return to settle its event otherwise than by ack.
+* `Outcome` is what a handler may return to settle its event otherwise than by ack, `Emission` an invocation
+  that it may ask for in one.
 * Every error is a `BindwrightError`; `bindwright.errors` has one class for each code.
 
 Handlers that fail are logged, with their traceback, by the logger `bindwright`.
 """
 
-from bindwright._native import VERSION, Event, Events, Outcome, Reply
-from bindwright.client import Client, ComponentInfo
+from bindwright._native import VERSION, Emission, Event, Events, Outcome, Reply
+from bindwright.client import Client, ComponentInfo, Ledger
 from bindwright.errors import BindwrightError
 
 __all__ = [
     "BindwrightError",
     "Client",
     "ComponentInfo",
+    "Emission",
     "Event",
     "Events",
+    "Ledger",
     "Outcome",
     "Reply",
     "__version__",

@@ -18,32 +18,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from bindwright._native import Event, NativeClient, Subscription
+    from bindwright._native import NativeClient, Subscription
 
 DEFAULT_WORKERS = 16
 """Threads that one handler may grow to."""
 
 _BATCH = 64
-"""Events that a worker takes at once: enough to make taking them cheap."""
+"""Events that a worker takes at once where the handler gets one by one: enough to make taking them cheap."""
 
 _LOOK_INTERVAL = 0.05
 """Seconds between two looks at the workers."""
 
-_SLOW_EVENT = 0.001
-"""Seconds: below this, one more thread would only compete for the interpreter."""
+_SLOW_CALL = 0.001
+"""Seconds: with a handler that takes less, one more thread would only compete for the interpreter."""
 
 _logger = logging.getLogger("bindwright")
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the most threads that run it."""
+    """A handler, the most threads that run it, and the most events it gets at once (`None`: one by one)."""
 
-    handler: Callable[[Event], object]
+    handler: Callable[..., object]
     workers: int
+    batch: int | None
 
 
-def check_handler(name: str, handler: Callable[[Event], object]) -> None:
+def check_handler(name: str, handler: Callable[..., object]) -> None:
     """Refuse what would look like a handler and never run."""
     call = getattr(handler, "__call__", None)  # noqa: B004 - a callable object's own method, not whether it is one
     kinds = {
@@ -66,12 +67,26 @@ def refuse(message: str, what_to_do: str) -> NoReturn:
     raise InvalidOptionsError(text, message=message, retriable=False, what_to_do=what_to_do)
 
 
-def log_failure(binding: str, attempt: int, error: BaseException) -> None:
+def log_failure(binding: str, attempt: int, settled: bool, error: BaseException) -> None:
     """Log a handler's exception; called by the native part. The event's data stays out of the log."""
+    # Whether this was the last delivery is core's to know.
+    what_follows = (
+        "the event was settled before"
+        if settled
+        else "the event comes again unless its deliveries are used up"
+    )
     _logger.error(
-        "the handler of binding %r failed on delivery %d; the event comes again",
+        "the handler of binding %r failed on delivery %d; %s", binding, attempt, what_follows, exc_info=error
+    )
+
+
+def log_batch_failure(binding: str, count: int, error: BaseException) -> None:
+    """Log the exception of a handler of batches; called by the native part."""
+    _logger.error(
+        "the handler of binding %r failed with a batch of %d; what it did not settle comes again "
+        "unless its deliveries are used up",
         binding,
-        attempt,
+        count,
         exc_info=error,
     )
 
@@ -97,9 +112,9 @@ class _Workers:
         thread.start()
 
     def _work(self) -> None:
-        handler = self._registration.handler
+        handler, most = self._registration.handler, self._registration.batch or _BATCH
         try:
-            while self._subscription.run_batch(handler, _BATCH):
+            while self._subscription.run_batch(handler, most):
                 pass
         except BaseException as error:  # `run` raises it again
             self.failure = self.failure or error
@@ -112,7 +127,7 @@ class _Workers:
         self._handled, self._busy = handled, busy
         waiting = self._subscription.lanes_waiting() > 0
         # Nothing done at all since the last look is slow, too.
-        slow = took > done * _SLOW_EVENT or done == 0
+        slow = took > done * _SLOW_CALL or done == 0
         if waiting and self._waited and slow and len(self._threads) < self._registration.workers:
             self._add()
         self._waited = waiting
@@ -161,7 +176,9 @@ class Loop:
         while not self._stopping:
             # Also those that were registered meanwhile.
             for name in self._handlers.keys() - self._workers.keys():
-                self._workers[name] = _Workers(name, self._handlers[name], self._native.subscribe(name))
+                registration = self._handlers[name]
+                subscription = self._native.subscribe(name, registration.batch is not None)
+                self._workers[name] = _Workers(name, registration, subscription)
             for workers in self._workers.values():
                 workers.look()
                 if workers.is_over():

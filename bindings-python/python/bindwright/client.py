@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 
 from bindwright import _handlers
-from bindwright._native import Event, Events, NativeClient, Reply
+from bindwright._native import Event, Events, NativeClient, Outcome, Reply
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +24,25 @@ Metadata = Mapping[str, str]
 
 _Handler = TypeVar("_Handler", bound=Callable[[Event], object])
 
+_BatchHandler = TypeVar(
+    "_BatchHandler", bound=Callable[[list[Event]], Outcome | Sequence[Outcome | None] | None]
+)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How often an event is delivered at most, and how long that takes; all that retries, counted together.
+
+    * `attempts`: the most deliveries, the first one included; `None` for no limit.
+    * `longest`: seconds from the first delivery to the end of the last one, with all pauses at their longest
+      and every delivery as long as its time-out allows; `None` where one of them has no limit.
+    * `pauses`: seconds of all pauses at their longest; `None` where deliveries have no limit.
+    """
+
+    attempts: int | None
+    longest: float | None
+    pauses: float | None
+
 
 @dataclass(frozen=True)
 class ComponentInfo:
@@ -33,6 +52,7 @@ class ComponentInfo:
     * `type`, `version`: `spec.type` and `spec.version`, in lower case.
     * `input`, `output`: whether it can be subscribed to, and whether it can be invoked.
     * `error`: why it cannot be used, or the last error of its connection; else `None`.
+    * `redelivery`: how often an event of it is delivered at most; `None` for what does not receive.
     """
 
     name: str
@@ -41,6 +61,7 @@ class ComponentInfo:
     input: bool
     output: bool
     error: BindwrightError | None
+    redelivery: Ledger | None
 
 
 class Client:
@@ -131,25 +152,49 @@ class Client:
         """
         return self._native.invoke_many(name, operation, payloads, metadata, timeout)
 
-    def binding(self, name: str, *, workers: int | None = None) -> Callable[[_Handler], _Handler]:
+    @overload
+    def binding(
+        self, name: str, *, workers: int | None = None, batch: None = None
+    ) -> Callable[[_Handler], _Handler]: ...
+
+    @overload
+    def binding(
+        self, name: str, *, workers: int | None = None, batch: int
+    ) -> Callable[[_BatchHandler], _BatchHandler]: ...
+
+    def binding(
+        self, name: str, *, workers: int | None = None, batch: int | None = None
+    ) -> Callable[[Callable[..., object]], Callable[..., object]]:
         """Decorate the function that handles the events of the binding `name`; `run()` starts it.
 
         Returning from it settles the event: it does not come again. Raising has it delivered again, after a
         pause and before everything that follows it in its partition; the exception is logged by the logger
-        `bindwright`. It may return an `Outcome` to say something else. Events of a partition come one after
-        the other, partitions in parallel: while a handler is slow and partitions wait, its threads grow from
-        one to `workers`, 16 when left out.
+        `bindwright`. After `maxDeliveryCount` deliveries (a setting of the component) it becomes a dead
+        letter, which tells the exception's class and text. It may return an `Outcome` to say something else.
+        Events of a partition come one after the other, partitions in parallel: while a handler is slow and
+        partitions wait, its threads grow from one to `workers`, 16 when left out.
+
+        With `batch` it gets a `list[Event]` instead: as many as there are at the moment, up to `batch`, from
+        several partitions. It returns `None` (all are acked), one `Outcome` for all, or a sequence with
+        an entry (`Outcome` or `None`) for each in their order. When it raises, or returns anything else, all
+        are delivered again. Events can also be settled one by one inside; the first settlement counts. Events
+        of a partition stand in their order, and nothing more of these partitions comes until the batch is
+        settled; but an event that failed comes again after those that were handled with it. Where that
+        matters, handle events one by one.
 
         Raises:
-            InvalidOptionsError: The binding has a handler already, or the function is `async` or a generator.
+            InvalidOptionsError: The binding has a handler already, the function is `async` or a generator, or
+                a number is less than 1.
         """
         most = _handlers.DEFAULT_WORKERS if workers is None else workers
         if most < 1:
             _handlers.refuse(f"workers: expected at least 1, got {most}", "Allow at least one thread.")
+        if batch is not None and batch < 1:
+            _handlers.refuse(f"batch: expected at least 1, got {batch}", "Allow at least one event.")
 
-        def register(handler: _Handler) -> _Handler:
+        def register(handler: Callable[..., object]) -> Callable[..., object]:
             _handlers.check_handler(name, handler)
-            registration = _handlers.Registration(handler, most)
+            registration = _handlers.Registration(handler, most, batch)
             if self._handlers.setdefault(name, registration) is not registration:
                 _handlers.refuse(
                     f"binding {name!r} has a handler already", "Register one function for a binding."
@@ -207,7 +252,10 @@ class Client:
 
     def components(self) -> list[ComponentInfo]:
         """All components in scope and how they are, by name."""
-        return [ComponentInfo(*parts) for parts in self._native.components()]
+        return [
+            ComponentInfo(*parts, redelivery=None if redelivery is None else Ledger(*redelivery))
+            for *parts, redelivery in self._native.components()
+        ]
 
     def faults(self) -> list[BindwrightError]:
         """Documents that were left out and settings that look wrong, as errors that were not raised."""

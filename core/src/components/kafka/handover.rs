@@ -114,6 +114,8 @@ impl Reader {
         };
         while busy(self) && !self.is_over(deadline, Duration::ZERO) {
             self.serve_main_queue()?;
+            // The process may be ended before the slowest handler is done; what is settled stays settled then.
+            self.commit_if_due();
             self.shared.alarm.wait(Duration::from_millis(20));
         }
         Ok(())

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bindwright::{
-    Client, ClientOptions, Error, Event, HandOut, Metadata, Outcome, Request, SettleToken, Subscription,
+    Cause, Client, ClientOptions, Emission, Error, Event, HandOut, Metadata, Outcome, Request, SettleToken,
+    Subscription,
 };
 use serde_json::{Value, json};
 
@@ -98,10 +99,7 @@ impl Run {
     }
 
     async fn invoke(&self, name: &str, step: &Value) {
-        let mut request = Request::new(data(&step["data"]));
-        for (name, value) in step["metadata"].as_object().into_iter().flatten() {
-            request = request.with(name, self.fill(value.as_str().expect("metadata is text")));
-        }
+        let request = self.request(step);
         let operation = step["operation"].as_str().unwrap_or("create");
         let timeout = step["timeout"].as_f64().map(Duration::from_secs_f64);
         let result = self.client.invoke_binding(name, operation, request, timeout).await;
@@ -129,19 +127,48 @@ impl Run {
             assert_eq!(u64::from(event.attempt()), attempt, "{}", self.place);
         }
         self.check_metadata(event.metadata(), &step["metadata"]);
-        if let Some(outcome) = step["settle"].as_str() {
+        if let Some(outcome) = step.get("settle") {
             self.settle(&subscription, event.token(), outcome);
         }
     }
 
-    fn settle(&self, subscription: &Subscription, token: SettleToken, outcome: &str) {
-        let outcome = match outcome {
-            "ack" => Outcome::Ack,
-            "retry" => Outcome::RETRY,
-            "drop" => Outcome::Drop,
-            other => panic!("{}: no outcome {other:?}", self.place),
+    fn settle(&self, subscription: &Subscription, token: SettleToken, outcome: &Value) {
+        let with = outcome.as_object().and_then(|outcome| outcome.iter().next());
+        let outcome = match (outcome.as_str(), with.map(|(name, with)| (name.as_str(), with))) {
+            (Some("ack"), _) => Outcome::Ack,
+            (Some("retry"), _) => Outcome::RETRY,
+            (Some("drop"), _) => Outcome::Drop,
+            (Some("dead_letter"), _) => Outcome::DeadLetter { cause: None },
+            (_, Some(("retry", pause))) => {
+                Outcome::retry_after(Duration::from_secs_f64(pause.as_f64().expect("seconds")))
+            }
+            (_, Some(("dead_letter", text))) => {
+                let cause = Cause::rejected(text.as_str().expect("a text"));
+                Outcome::DeadLetter { cause: Some(Box::new(cause)) }
+            }
+            (_, Some(("emit", emissions))) => {
+                let emissions = emissions.as_array().expect("a list");
+                Outcome::Emit(emissions.iter().map(|emission| self.emission(emission)).collect())
+            }
+            _ => panic!("{}: no outcome {outcome}", self.place),
         };
         assert_eq!(subscription.settle(&[(token, outcome)]), 1, "{}", self.place);
+    }
+
+    fn emission(&self, emission: &Value) -> Emission {
+        Emission {
+            binding: emission["binding"].as_str().expect("a binding").to_owned(),
+            operation: emission["operation"].as_str().unwrap_or("create").to_owned(),
+            request: self.request(emission),
+        }
+    }
+
+    fn request(&self, step: &Value) -> Request {
+        let mut request = Request::new(data(&step["data"]));
+        for (name, value) in step["metadata"].as_object().into_iter().flatten() {
+            request = request.with(name, self.fill(value.as_str().expect("metadata is text")));
+        }
+        request
     }
 
     fn faults(&self, expected: &[Value]) {
