@@ -28,7 +28,7 @@ pub struct DevBroker {
     address: SocketAddr,
     forward: tokio::task::JoinHandle<()>,
     /// Owns the mock cluster.
-    _cluster: BaseProducer<DefaultProducerContext>,
+    _cluster: ffi::OfThisProcess<BaseProducer<DefaultProducerContext>>,
 }
 
 impl DevBroker {
@@ -63,7 +63,7 @@ impl DevBroker {
                 tokio::spawn(forward_connection(client, inside));
             }
         });
-        Ok(Self { address, forward, _cluster: cluster })
+        Ok(Self { address, forward, _cluster: ffi::OfThisProcess::new(cluster) })
     }
 
     /// `host:port`, as in the setting `brokers`.

@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::consumer::{KafkaConsumer, QUESTION_PATIENCE, Status};
 use super::failure;
+use super::guard::log;
 
 /// How often a missing topic is asked for.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -60,7 +61,7 @@ impl MissingTopics {
                 failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what)
             });
             if let Some(error) = &error {
-                tracing::warn!(target: "bindwright::kafka", "{error}");
+                log!(warn, "{error}");
             }
             status.set_missing(error);
             self.missing = missing;

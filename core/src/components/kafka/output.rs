@@ -13,11 +13,12 @@ use super::partition::Partition;
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
-use super::topology::{self, Topology};
+use super::topology::Topology;
 use super::partitioner;
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::Health;
 use crate::manifest::Component;
 use crate::metadata::Metadata;
 use crate::runtime;
@@ -34,7 +35,6 @@ pub(super) struct KafkaOutput {
     records_room: Arc<Semaphore>,
     bytes_room: Arc<Semaphore>,
     topology: Topology,
-    watch: tokio::task::JoinHandle<()>,
     random: AtomicU32,
     closed: AtomicBool,
 }
@@ -52,17 +52,17 @@ impl KafkaOutput {
                 .place(component.place.clone()));
         };
         let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
-        let watch = runtime::handle()?.spawn(topology::watch(Arc::downgrade(&sender), settings.metadata_refresh));
+        // Connecting begins here, and not with the first call.
+        let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
         Ok(Self {
             topic: topic.into(),
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
-            topology: Topology::new(sender.clone()),
+            topology,
             random: AtomicU32::new(partitioner::seed()),
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
             sender,
-            watch,
         })
     }
 
@@ -302,13 +302,17 @@ impl OutputBinding for KafkaOutput {
         results
     }
 
+    fn health(&self) -> Health {
+        self.sender.health.seen()
+    }
+
     fn driver(&self) -> Option<&dyn Driver> {
         Some(&*self.sender)
     }
 
     async fn close(&self, deadline: Instant) -> Result<()> {
         self.closed.store(true, Ordering::Release);
-        self.watch.abort();
+        self.topology.stop();
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || sender.close(deadline))
             .await

@@ -9,7 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 
-use super::connection::{Connection, Health};
+use super::connection::{ClusterHealth, Connection};
+use super::ffi::OfThisProcess;
+use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
 use crate::binding::Driver;
@@ -29,14 +31,14 @@ pub(super) struct Sender {
     config: ClientConfig,
     idempotent: bool,
     most_connections: usize,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<ClusterHealth>,
     pub(super) partitions: ArcSwapOption<Vec<Arc<Partition>>>,
     connections: ArcSwap<Vec<Arc<Connection>>>,
     /// Slow batches in a crowd since the last quick one.
     crowded: AtomicUsize,
     next_connection: AtomicUsize,
     wake: Arc<Wake>,
-    server: Mutex<Option<std::thread::JoinHandle<()>>>,
+    server: OfThisProcess<Mutex<Option<std::thread::JoinHandle<()>>>>,
     closing: AtomicBool,
 }
 
@@ -76,7 +78,7 @@ impl Wake {
 
 impl Sender {
     pub(super) fn open(topic: String, config: ClientConfig, most_connections: usize) -> Result<Arc<Self>> {
-        let health = Arc::new(Health::default());
+        let health = Arc::new(ClusterHealth::default());
         let wake = Arc::new(Wake::default());
         let first = Arc::new(connect(&config, &health, &wake)?);
         let sender = Arc::new(Self {
@@ -90,13 +92,14 @@ impl Sender {
             crowded: AtomicUsize::new(0),
             next_connection: AtomicUsize::new(0),
             wake: wake.clone(),
-            server: Mutex::new(None),
+            server: OfThisProcess::new(Mutex::new(None)),
             closing: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&sender);
         let server = std::thread::Builder::new()
             .name("bindwright-send".to_owned())
-            .spawn(move || serve_while_needed(&weak, &wake))
+            // Nothing in it should panic; if something does, others still need it.
+            .spawn(move || while guard::caught("the sending thread", || serve_while_needed(&weak, &wake)).is_err() {})
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to send from: {error}")))?;
         sender.wake.server.store(Some(Arc::new(server.thread().clone())));
         *sender.server.lock() = Some(server);
@@ -197,11 +200,11 @@ impl Sender {
                 Ok(connection) => {
                     let mut more = connections.to_vec();
                     more.push(Arc::new(connection));
-                    tracing::debug!(target: "bindwright::kafka", topic = self.topic, connections = more.len(),
+                    log!(debug, topic = self.topic, connections = more.len(),
                         "one more connection, to keep more partitions under way");
                     self.connections.store(Arc::new(more));
                 }
-                Err(error) => tracing::warn!(target: "bindwright::kafka", "{error}"),
+                Err(error) => log!(warn, "{error}"),
             }
         }
     }
@@ -233,6 +236,9 @@ impl Sender {
 
     /// Waits until everything handed over is settled, then ends the threads. Blocks.
     pub(super) fn close(&self, deadline: Instant) -> Result<()> {
+        if !self.server.is_ours() {
+            return Err(Error::new(ErrorCode::Forked, "the component belongs to the parent process"));
+        }
         while self.is_busy() && Instant::now() < deadline {
             self.wake.unpark_server();
             std::thread::sleep(Duration::from_millis(2));
@@ -255,7 +261,7 @@ impl Sender {
     }
 }
 
-fn connect(config: &ClientConfig, health: &Arc<Health>, wake: &Arc<Wake>) -> Result<Connection> {
+fn connect(config: &ClientConfig, health: &Arc<ClusterHealth>, wake: &Arc<Wake>) -> Result<Connection> {
     let wake = wake.clone();
     Connection::open(config, health.clone(), move || wake.notify())
 }
@@ -268,17 +274,27 @@ fn serve_while_needed(sender: &Weak<Sender>, wake: &Wake) {
             return;
         }
         if sender.begin() {
+            let serving = Serving(wake);
             sender.serve();
             while sender.is_busy() && !sender.closing.load(Ordering::Acquire) {
                 sender.drive(IDLE);
             }
-            sender.wake.taken.store(false, Ordering::SeqCst);
+            drop(serving);
         }
         let again = sender.is_busy() && !wake.taken.load(Ordering::SeqCst);
         drop(sender);
         if !again {
             std::thread::park_timeout(IDLE);
         }
+    }
+}
+
+/// The server thread's turn, which ends also by a panic.
+struct Serving<'a>(&'a Wake);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::SeqCst);
     }
 }
 
