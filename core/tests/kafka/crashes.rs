@@ -248,7 +248,10 @@ async fn work_while_the_subscriber_panics(folder: &Path, log: &Path) {
     let subscription = crate::fixture::subscribe(&client).await;
     for number in 0..20 {
         send(&client, Request::new(number.to_string())).await.expect("sent");
-        assert_eq!(crate::fixture::texts(&crate::fixture::receive(&subscription, 1).await), [number.to_string()]);
+        assert_eq!(
+            crate::fixture::texts(&crate::fixture::receive(&subscription, 1).await),
+            [number.to_string()]
+        );
     }
     crate::fixture::close(&client).await;
     append(log, &PANICS.load(std::sync::atomic::Ordering::Relaxed).to_string());

@@ -61,7 +61,8 @@ impl Fixture {
     }
 
     pub async fn delete_topic(&self) {
-        let deleted = self.admin().delete_topics(&[&self.topic], &AdminOptions::new()).await.expect("answered");
+        let deleted =
+            self.admin().delete_topics(&[&self.topic], &AdminOptions::new()).await.expect("answered");
         assert!(deleted[0].is_ok(), "{deleted:?}");
         until("nobody leads it any more", async || self.leaders().await.is_empty()).await;
     }

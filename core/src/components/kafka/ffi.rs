@@ -202,8 +202,8 @@ impl NewestOffsets {
         Self { queue, _client: consumer.clone() }
     }
 
-    /// The answer, if it is there. Empty when the question failed as a whole.
-    pub(super) fn answer(&self) -> Option<Vec<NewestOffset>> {
+    /// The answer, if it is there.
+    pub(super) fn answer(&self) -> Option<Result<Vec<NewestOffset>, RDKafkaErrorCode>> {
         // SAFETY: the queue is ours until drop; what the result points to lives until the event is destroyed, and is
         // copied before.
         unsafe {
@@ -211,6 +211,7 @@ impl NewestOffsets {
             if event.is_null() {
                 return None;
             }
+            let failed = sys::rd_kafka_event_error(event);
             let mut offsets = Vec::new();
             let result = sys::rd_kafka_event_ListOffsets_result(event);
             if !result.is_null() {
@@ -229,7 +230,8 @@ impl NewestOffsets {
                 }
             }
             sys::rd_kafka_event_destroy(event);
-            Some(offsets)
+            let answered = failed == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            Some(if answered { Ok(offsets) } else { Err(failed.into()) })
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::error::Result;
 /// The longest pause between consumers that break soon; longer only where `consumeRetryInterval` is.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Whoever lived for so long did not break soon.
-const LONG_LIFE: Duration = Duration::from_secs(60);
+const LONG_LIFE: Duration = Duration::from_mins(1);
 
 /// What a reader knows beyond the life of one consumer.
 pub(super) struct Memory {

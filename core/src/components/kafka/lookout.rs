@@ -9,11 +9,12 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ffi::NewestOffsets;
+use super::failure::is_unknown;
 use super::guard::{self, log};
 use super::reader::{PartitionKey, Reader};
 use super::stall::Verdict;
@@ -21,7 +22,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::runtime;
 
 /// How long the brokers may take to name their newest offsets. Nobody waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a second reader may take to connect and to come to a record or to the end.
+const SECOND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The questions that are out. At most one of each kind.
 #[derive(Default)]
@@ -59,11 +62,16 @@ impl Reader {
         }
         if let Some(answer) = self.lookout.question.as_ref().and_then(NewestOffsets::answer) {
             self.lookout.question = None;
-            for (topic, partition, newest) in answer {
-                // No answer for a partition is no news; its turn comes again.
-                if let Ok(newest) = newest {
-                    self.weigh(now, (topic, partition), newest);
+            match answer {
+                Ok(partitions) => {
+                    for (topic, partition, newest) in partitions {
+                        match newest {
+                            Ok(newest) => self.weigh(now, (topic, partition), newest),
+                            Err(code) => self.look_failed(code),
+                        }
+                    }
                 }
+                Err(code) => self.look_failed(code),
             }
         }
         self.hear_second_look(now)
@@ -83,6 +91,14 @@ impl Reader {
         }
         if list.count() > 0 && self.lookout.question.is_none() {
             self.lookout.question = Some(NewestOffsets::ask(&self.consumer, &list, PATIENCE));
+        }
+    }
+
+    /// No answer is no news, and the turn comes again; but a topic that was deleted is noticed by this first.
+    fn look_failed(&mut self, code: RDKafkaErrorCode) {
+        log!(debug, "the newest offsets cannot be asked for: {code}");
+        if is_unknown(code) {
+            self.missing.suspect();
         }
     }
 
@@ -165,7 +181,7 @@ fn look(config: &ClientConfig, (topic, partition): &PartitionKey, position: i64)
     {
         return Found::Unknown;
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SECOND_PATIENCE;
     while Instant::now() < deadline {
         match reader.poll(Duration::from_millis(100)) {
             // A lower offset means that the topic was made anew: there is something to be read in any case.

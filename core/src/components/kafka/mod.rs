@@ -34,6 +34,8 @@ mod record;
 mod sender;
 mod settings;
 mod stall;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 use crate::registry::ComponentType;

@@ -42,7 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// The way to a running reader.
 pub(super) struct ReaderHandle {
     process: u32,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Tells how reading ended, and breaks when the thread is gone.
     told: Mutex<mpsc::Receiver<Result<()>>>,
 }
@@ -52,6 +52,9 @@ pub(super) struct Shared {
     pub(super) alarm: Arc<Alarm>,
     pub(super) status: Arc<Status>,
     pub(super) stop_by: Mutex<Option<Instant>>,
+    /// Makes the reader panic once.
+    #[cfg(test)]
+    pub(super) panics: AtomicBool,
 }
 
 impl ReaderHandle {
@@ -186,6 +189,8 @@ impl Reader {
     }
 
     fn step(&mut self) -> Result<()> {
+        #[cfg(test)]
+        assert!(!self.shared.panics.swap(false, Ordering::AcqRel), "made by a test");
         self.serve_main_queue()?;
         for rebalance in self.consumer.context().take_rebalances() {
             match rebalance {
@@ -197,19 +202,30 @@ impl Reader {
         let now = Instant::now();
         self.commit_if_due(now);
         self.look_for_stalls(now)?;
-        if self.missing.is_due()
-            && self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status)
-        {
-            // Gives the partitions of the other topics back for a moment, so only when there is a reason.
-            if let Err(error) = self.subscribe() {
-                log!(debug, "{error}");
-            }
+        if self.missing.is_due() {
+            let appeared = self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status);
+            self.welcome(&appeared)?;
         }
         if self.shared.status.is_unavailable() && self.last_probe.elapsed() >= PROBE_PAUSE {
             self.probe();
         }
         if !more {
             self.shared.alarm.wait(TICK);
+        }
+        Ok(())
+    }
+
+    /// Topics that were missing are there.
+    fn welcome(&mut self, appeared: &[String]) -> Result<()> {
+        if let Some(topic) = appeared.iter().find(|topic| self.assigned.keys().any(|(known, _)| known == *topic)) {
+            // librdkafka may not have noticed, and would go on in the middle of the new one.
+            return Err(Error::new(ErrorCode::Backend, format!("topic {topic:?} was deleted and made anew")));
+        }
+        // Gives the partitions of the other topics back for a moment, so only when there is a reason.
+        if !appeared.is_empty()
+            && let Err(error) = self.subscribe()
+        {
+            log!(debug, "{error}");
         }
         Ok(())
     }
@@ -242,8 +258,7 @@ impl Reader {
 
     pub(super) fn note(&mut self, error: &KafkaError) {
         let code = error.rdkafka_error_code();
-        let unknown = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
-        if code.is_some_and(|code| unknown.contains(&code)) {
+        if code.is_some_and(failure::is_unknown) {
             self.missing.suspect();
         } else {
             let error = failure::from_kafka(error, "records cannot be read");

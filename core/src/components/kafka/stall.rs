@@ -143,7 +143,7 @@ impl StallWatch {
 mod tests {
     use super::*;
 
-    const TIMEOUT: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_mins(1);
 
     struct Case {
         watch: StallWatch,
@@ -175,9 +175,7 @@ mod tests {
         }
     }
 
-    const fn suspect(seconds: u64) -> Option<Verdict> {
-        Some(Verdict::Suspect(Duration::from_secs(seconds)))
-    }
+    const SUSPECT: Verdict = Verdict::Suspect(TIMEOUT);
 
     #[test]
     fn behind_at_two_looks_a_time_out_apart_is_suspect() {
@@ -185,7 +183,7 @@ mod tests {
         assert_eq!(case.round(30, 5, true, 9), None, "nothing is known of it yet");
         assert_eq!(case.round(60, 5, true, 9), Some(Verdict::Behind));
         assert_eq!(case.round(90, 5, true, 9), Some(Verdict::Behind));
-        assert_eq!(case.round(120, 5, true, 12), suspect(60));
+        assert_eq!(case.round(120, 5, true, 12), Some(SUSPECT));
     }
 
     #[test]
@@ -196,7 +194,7 @@ mod tests {
         assert_eq!(case.round(90, 6, true, 9), None, "it is not silent");
         assert_eq!(case.round(120, 6, true, 9), Some(Verdict::Behind));
         assert_eq!(case.round(150, 6, true, 9), Some(Verdict::Behind));
-        assert_eq!(case.round(180, 6, true, 9), suspect(60));
+        assert_eq!(case.round(180, 6, true, 9), Some(SUSPECT));
     }
 
     #[test]
@@ -234,7 +232,7 @@ mod tests {
         for round in 1..4 {
             case.round(round * 30, 5, true, 6);
         }
-        assert_eq!(case.round(120, 5, true, 6), suspect(60));
+        assert_eq!(case.round(120, 5, true, 6), Some(SUSPECT));
         let key = case.key.clone();
         case.watch.is_empty(&key, 5, 6);
         for round in 5..50 {
@@ -242,7 +240,7 @@ mod tests {
         }
         assert_eq!(case.round(1500, 5, true, 8), Some(Verdict::Behind));
         assert_eq!(case.round(1530, 5, true, 8), Some(Verdict::Behind));
-        assert_eq!(case.round(1560, 5, true, 8), suspect(60));
+        assert_eq!(case.round(1560, 5, true, 8), Some(SUSPECT));
     }
 
     #[test]
@@ -286,7 +284,7 @@ mod tests {
         case.round(150, 9, true, 9);
         case.round(180, 9, true, 12);
         assert_eq!(case.round(210, 9, true, 12), Some(Verdict::Behind));
-        assert_eq!(case.round(240, 9, true, 12), suspect(60));
+        assert_eq!(case.round(240, 9, true, 12), Some(SUSPECT));
     }
 
     #[test]
