@@ -305,6 +305,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::OfThisProcess;
+    use crate::components::kafka::dev_broker::DevBroker;
+    use crate::components::kafka::tests::{output, send, until_ready};
+
+    unsafe extern "C" {
+        fn fork() -> i32;
+        fn alarm(seconds: u32) -> u32;
+        fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
+        fn _exit(code: i32) -> !;
+    }
 
     #[test]
     fn a_handle_is_dropped_by_its_own_process_only() {
@@ -315,5 +324,28 @@ mod tests {
         inherited.process += 1;
         drop(inherited);
         assert_eq!(Arc::strong_count(&value), 2, "it was leaked");
+    }
+
+    #[test]
+    fn a_forked_child_drops_an_inherited_output_without_waiting() {
+        let broker = DevBroker::start(0).expect("a broker");
+        let output = output(&broker.bootstrap());
+        until_ready(&output);
+        send(&output).expect("sent");
+        // SAFETY: the child only drops what it inherited, and ends.
+        let child = unsafe { fork() };
+        if child == 0 {
+            // SAFETY: ends the child, by a signal if it waits for ever.
+            unsafe { alarm(10) };
+            drop(output);
+            drop(broker);
+            // SAFETY: nothing else of the test runs in the child.
+            unsafe { _exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: the address is of a local variable.
+        let waited = unsafe { waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0), "14 is the alarm");
+        send(&output).expect("the parent still sends");
     }
 }

@@ -52,7 +52,8 @@ impl Life {
         while let Some(consumer) = next {
             let began = Instant::now();
             let mut reader = Reader::new(&self, consumer, memory);
-            let ended = guard::caught("the reader", || reader.read_until_ended()).unwrap_or_else(Ended::Broken);
+            let ended =
+                guard::caught("the reader", || reader.read_until_ended()).unwrap_or_else(Ended::Broken);
             memory = reader.end();
             match ended {
                 Ended::Stopped(result) => {

@@ -13,8 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::ffi::NewestOffsets;
 use super::failure::is_unknown;
+use super::ffi::NewestOffsets;
 use super::guard::{self, log};
 use super::reader::{PartitionKey, Reader};
 use super::stall::Verdict;
@@ -97,7 +97,8 @@ impl Reader {
     /// No answer is no news, and the turn comes again; but a topic that was deleted is noticed by this first.
     fn look_failed(&mut self, code: RDKafkaErrorCode) {
         log!(debug, "the newest offsets cannot be asked for: {code}");
-        if is_unknown(code) {
+        // "No such entry" is librdkafka's word for partitions that nobody leads.
+        if is_unknown(code) || code == RDKafkaErrorCode::NoEnt {
             self.missing.suspect();
         }
     }
@@ -107,7 +108,14 @@ impl Reader {
         let position = assigned.position;
         let Verdict::Suspect(behind) = self.memory.stalls.look(now, &key, position, newest) else { return };
         if self.lookout.second_look.is_none() {
-            log!(debug, topic = key.0, partition = key.1, position, newest, "perhaps stalled; a second reader looks");
+            log!(
+                debug,
+                topic = key.0,
+                partition = key.1,
+                position,
+                newest,
+                "perhaps stalled; a second reader looks"
+            );
             let found = Arc::new(Mutex::new(Found::NotYet));
             let (config, place, alarm) = (self.config.clone(), key.clone(), self.shared.alarm.clone());
             let result = found.clone();

@@ -343,15 +343,16 @@ impl Assigned {
                 warn,
                 topic,
                 partition = number,
-                "there is no offset {expected}, where reading was to go on; the topic was made anew or cut off. Reading \
-                 goes on at {found}, its oldest record"
+                "there is no offset {expected}, where reading was to go on; the topic was made anew or cut off. \
+                 Reading goes on at {found}, its oldest record"
             );
         } else if ffi::oldest_offset_seen(consumer, topic, number).is_some_and(|oldest| oldest > expected) {
             log!(
                 warn,
                 topic,
                 partition = number,
-                "the broker deleted records that were not read: reading goes on at offset {found}, and {expected} was next"
+                "the broker deleted records that were not read: reading goes on at offset {found}, and \
+                 {expected} was next"
             );
         }
         Ok(())

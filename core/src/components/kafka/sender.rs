@@ -322,30 +322,13 @@ impl Driver for Sender {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::output::KafkaOutput;
-    use crate::binding::{Call, OutputBinding, Request};
     use crate::components::kafka::dev_broker::DevBroker;
-    use crate::error::Result;
-    use crate::manifest::Manifest;
-    use crate::runtime;
-
-    fn send(output: &KafkaOutput) -> Result<()> {
-        let call = Call { operation: "create".into(), deadline: Instant::now() + Duration::from_secs(10) };
-        let handle = runtime::handle()?;
-        handle.block_on(output.invoke(&call, Request::new("x"))).map(|_| ())
-    }
+    use crate::components::kafka::tests::{output, send};
 
     #[test]
     fn a_fatal_producer_error_replaces_the_producer() {
         let broker = DevBroker::start(0).expect("a broker");
-        let document = format!(
-            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: orders}}\nspec:\n  \
-             type: bindings.kafka\n  metadata:\n  - {{name: brokers, value: '{}'}}\n  \
-             - {{name: publishTopic, value: orders}}\n  - {{name: authType, value: none}}\n",
-            broker.bootstrap()
-        );
-        let manifest = Manifest::parse(document.as_bytes(), "orders.yaml", None).expect("a document");
-        let output = KafkaOutput::new(&manifest.components[0]).expect("opened");
+        let output = output(&broker.bootstrap());
         send(&output).expect("sent");
         let old = output.sender().connection();
         old.raise_fatal_error();

@@ -10,7 +10,8 @@ use crate::manifest::Component;
 use crate::policy::Backoff;
 use crate::settings::{self, ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag};
 
-/// More than this for `stallTimeout` means the same.
+/// Less or more than these for `stallTimeout` means the same.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
 const LONGEST_STALL: Duration = Duration::from_hours(24);
 
 /// Settings of `bindings.kafka/v1`. Names match without regard to case.
@@ -259,7 +260,9 @@ impl KafkaSettings {
                 stall_timeout: raw
                     .stall_timeout
                     .as_ref()
-                    .map_or(Duration::from_mins(1), |timeout| timeout.0.min(LONGEST_STALL)),
+                    .map_or(Duration::from_mins(1), |timeout| {
+                        if timeout.0.is_zero() { timeout.0 } else { timeout.0.clamp(SHORTEST_STALL, LONGEST_STALL) }
+                    }),
                 escape_headers: raw.escape_headers.0,
                 exclude_headers,
                 producer_connections: raw.producer_connections.unwrap_or(8).clamp(1, 64) as usize,

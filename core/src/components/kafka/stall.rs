@@ -84,7 +84,8 @@ impl StallWatch {
                 watched.replaced = None;
             }
             if watched.position != Some(position) {
-                watched = Watched { position: Some(position), replaced: watched.replaced, ..Watched::default() };
+                watched =
+                    Watched { position: Some(position), replaced: watched.replaced, ..Watched::default() };
             } else if has_room {
                 silent.push(key.clone());
             } else {

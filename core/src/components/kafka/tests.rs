@@ -35,12 +35,20 @@ fn manifest(address: &str) -> Manifest {
     Manifest::parse(document.as_bytes(), "orders.yaml", None).expect("a document")
 }
 
-fn output(address: &str) -> KafkaOutput {
+pub(super) fn output(address: &str) -> KafkaOutput {
     KafkaOutput::new(&manifest(address).components[0]).expect("opened")
 }
 
 fn call() -> Call {
     Call { operation: "create".into(), deadline: Instant::now() + PATIENCE }
+}
+
+pub(super) fn send(output: &KafkaOutput) -> Result<()> {
+    runtime::handle()?.block_on(output.invoke(&call(), Request::new("x"))).map(|_| ())
+}
+
+pub(super) fn until_ready(output: &KafkaOutput) {
+    until_state(|| output.health(), State::Ready, None);
 }
 
 fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -120,7 +128,7 @@ impl Wake for PanickingWaker {
 fn a_panic_in_a_delivery_report_does_not_hold_its_partition() {
     let broker = DevBroker::start(0).expect("a broker");
     let output = output(&broker.bootstrap());
-    until_state(|| output.health(), State::Ready, None);
+    until_ready(&output);
     let runtime = runtime::handle().expect("a runtime");
     let _context = runtime.enter();
     let call = call();

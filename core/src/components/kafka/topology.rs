@@ -18,8 +18,8 @@ use crate::error::{Error, ErrorCode, Result};
 const TOPIC_PATIENCE: Duration = Duration::from_secs(1);
 /// How long one look may take.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
-/// How often a cluster that works is looked at. A broker that died closes its connection, which is noticed at once; one
-/// that has frozen, or a topic that was deleted, is noticed by this only.
+/// How often a cluster that works is looked at. A broker that died closes its connection, which is noticed at
+/// once; one that has frozen, or a topic that was deleted, is noticed by this only.
 const PAUSE: Duration = Duration::from_secs(3);
 const PAUSE_WHEN_AWAY: Duration = Duration::from_millis(200);
 const PAUSE_WHEN_MISSING: Duration = Duration::from_secs(1);
@@ -45,7 +45,8 @@ impl Topology {
     pub(super) fn new(sender: Arc<Sender>, refresh: Duration, runtime: &tokio::runtime::Handle) -> Self {
         let (tell, failures) = watch::channel(None);
         let weak = Arc::downgrade(&sender);
-        let task = runtime.spawn(look_after(weak, Watch { tell, unknown_since: None, unanswered: 0 }, refresh));
+        let task =
+            runtime.spawn(look_after(weak, Watch { tell, unknown_since: None, unanswered: 0 }, refresh));
         Self { sender, failures, task }
     }
 
@@ -148,7 +149,11 @@ impl Watch {
             if code == RDKafkaErrorCode::LeaderNotAvailable || since.elapsed() <= TOPIC_PATIENCE {
                 return PAUSE_WHEN_UNKNOWN;
             }
-            self.refuse(sender, failure::from_code(code, &format!("topic {:?} does not exist", sender.topic())), began);
+            self.refuse(
+                sender,
+                failure::from_code(code, &format!("topic {:?} does not exist", sender.topic())),
+                began,
+            );
             return PAUSE_WHEN_MISSING;
         }
         self.unknown_since = None;
@@ -159,7 +164,8 @@ impl Watch {
         }
         self.unanswered += 1;
         if self.unanswered >= UNANSWERED {
-            let error = Error::new(ErrorCode::Unavailable, "the cluster does not answer").backend(code.to_string());
+            let error =
+                Error::new(ErrorCode::Unavailable, "the cluster does not answer").backend(code.to_string());
             sender.health.trouble(error);
         }
         PAUSE_WHEN_AWAY
