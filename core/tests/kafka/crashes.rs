@@ -78,6 +78,7 @@ async fn child() {
     match role.as_str() {
         "handle" => consume(&folder, log, true).await,
         "never settle" => consume(&folder, log, false).await,
+        "subscriber panics" => work_while_the_subscriber_panics(&folder, &log).await,
         "client per message" => open_a_client_per_message(&folder, &log).await,
         other => panic!("no role {other:?}"),
     }
@@ -172,6 +173,88 @@ async fn a_consumer_killed_before_it_settled_anything_skips_nothing_with_newest(
     let figures = figures("killed before its first commit, with newest", &sent, &handled);
     assert_eq!(texts, expected);
     assert_eq!((figures.lost, figures.duplicated), (0, 0));
+}
+
+#[tokio::test]
+async fn an_idle_member_takes_over_from_one_that_was_killed() {
+    let Some(fixture) = Fixture::with_topic(1).await else { return };
+    fixture.write("sessionTimeout: 1s\nheartbeatInterval: 200ms");
+    let process = Process::start("handle", &fixture, "the owner");
+    until("the child is in", async || fixture.members().await == 1).await;
+    let client = fixture.client();
+    let idle = crate::fixture::subscribe(&client).await;
+    until("the second is in, and has nothing", async || {
+        fixture.members().await == 2 && idle.health().state == bindwright::State::Ready
+    })
+    .await;
+    // Whoever has the partition, the other one is killed or gets it.
+    let mut sent = 0;
+    until("the child has the partition", async || {
+        fixture.produce(vec![(0, sent.to_string())]).await;
+        sent += 1;
+        !process.lines().is_empty()
+    })
+    .await;
+    until("the child handled all", async || process.lines().len() == sent).await;
+    fixture.until_committed(&[sent as i64]).await;
+    process.kill();
+    fixture.produce(vec![(0, "after".to_owned())]).await;
+    assert_eq!(crate::fixture::texts(&crate::fixture::receive(&idle, 1).await), ["after"]);
+    crate::fixture::close(&client).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_panics_stops_neither_sending_nor_receiving() {
+    let Some(fixture) = Fixture::with_topic(1).await else { return };
+    let mut process = Process::start("subscriber panics", &fixture, "figures");
+    let status = process.child.wait().expect("ended");
+    let lines = process.lines();
+    assert!(status.success() && lines.len() == 1, "{status}: {lines:?}");
+    let panics: usize = lines[0].parse().expect("a number");
+    assert!(panics > 0, "the subscriber was used");
+}
+
+/// Panics at every event of ours. librdkafka's own log comes here as well.
+struct Panicking;
+
+static PANICS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+impl tracing::Subscriber for Panicking {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "bindwright::kafka"
+    }
+
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+
+    fn event(&self, _event: &tracing::Event<'_>) {
+        PANICS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        panic!("the subscriber panics");
+    }
+
+    fn enter(&self, _span: &tracing::span::Id) {}
+
+    fn exit(&self, _span: &tracing::span::Id) {}
+}
+
+async fn work_while_the_subscriber_panics(folder: &Path, log: &Path) {
+    tracing::subscriber::set_global_default(Panicking).expect("the first");
+    let client = open(folder);
+    let subscription = crate::fixture::subscribe(&client).await;
+    for number in 0..20 {
+        send(&client, Request::new(number.to_string())).await.expect("sent");
+        assert_eq!(
+            crate::fixture::texts(&crate::fixture::receive(&subscription, 1).await),
+            [number.to_string()]
+        );
+    }
+    crate::fixture::close(&client).await;
+    append(log, &PANICS.load(std::sync::atomic::Ordering::Relaxed).to_string());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::metadata::MetadataTopic;
@@ -58,6 +58,57 @@ impl Fixture {
         // Created is not yet led.
         until("every partition has a leader", async || self.leaders().await.len() == partitions as usize)
             .await;
+    }
+
+    pub async fn delete_topic(&self) {
+        let deleted =
+            self.admin().delete_topics(&[&self.topic], &AdminOptions::new()).await.expect("answered");
+        assert!(deleted[0].is_ok(), "{deleted:?}");
+        until("nobody leads it any more", async || self.leaders().await.is_empty()).await;
+    }
+
+    /// Deletes the first records of the first partition, as retention would.
+    pub async fn delete_records_before(&self, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).expect("added");
+        let deleted = self.admin().delete_records(&list, &AdminOptions::new()).await.expect("answered");
+        deleted.elements()[0].error().expect("deleted");
+    }
+
+    /// Commits an offset of the first partition for the group, which has no members.
+    pub async fn commit(&self, offset: i64) {
+        let mut config = self.config();
+        config.set("group.id", &self.group);
+        let topic = self.topic.clone();
+        let committed = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = config.create().expect("consumer");
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, 0, Offset::Offset(offset)).expect("added");
+            consumer.commit(&list, CommitMode::Sync).expect("committed");
+        });
+        committed.await.expect("committed");
+    }
+
+    /// The first partition gets these texts, each in a transaction of its own that is committed or aborted.
+    pub async fn produce_in_transactions(&self, texts: &'static [(&'static str, bool)]) {
+        let (mut config, topic) = (self.config(), self.topic.clone());
+        config.set("transactional.id", &self.topic);
+        let sent = tokio::task::spawn_blocking(move || {
+            let producer: BaseProducer = config.create().expect("producer");
+            producer.init_transactions(PATIENT).expect("allowed");
+            for (text, commits) in texts {
+                producer.begin_transaction().expect("begun");
+                let record = BaseRecord::<(), _>::to(&topic).partition(0).payload(text.as_bytes());
+                producer.send(record).map_err(|(error, _)| error).expect("queued");
+                producer.flush(PATIENT).expect("written");
+                if *commits {
+                    producer.commit_transaction(PATIENT).expect("committed");
+                } else {
+                    producer.abort_transaction(PATIENT).expect("aborted");
+                }
+            }
+        });
+        sent.await.expect("sent");
     }
 
     pub async fn grow_topic(&self, partitions: usize) {
@@ -117,13 +168,19 @@ impl Fixture {
 
     /// Members of the group, as its coordinator counts them; none while it rebalances.
     pub async fn members(&self) -> usize {
+        self.member_ids().await.len()
+    }
+
+    pub async fn member_ids(&self) -> Vec<String> {
         let (config, group) = (self.config(), self.group.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let consumer: BaseConsumer = config.create().expect("consumer");
             let list = consumer.fetch_group_list(Some(&group), PATIENT).expect("groups");
             let stable =
                 |found: &&rdkafka::groups::GroupInfo| found.name() == group && found.state() == "Stable";
-            list.groups().iter().find(stable).map_or(0, |found| found.members().len())
+            list.groups().iter().find(stable).map_or_else(Vec::new, |found| {
+                found.members().iter().map(|member| member.id().to_owned()).collect()
+            })
         });
         asked.await.expect("asked")
     }

@@ -17,6 +17,7 @@ mod fixture;
 mod groups;
 mod hostile;
 mod independent;
+mod proxy;
 mod receiving;
 #[path = "../spec/runner/mod.rs"]
 mod runner;
@@ -24,3 +25,4 @@ mod sending;
 mod server;
 mod spec;
 mod starting;
+mod stranded;

@@ -14,6 +14,7 @@ pub struct Cluster {
     process: Child,
     control: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
     bootstrap: String,
+    broker_port: u16,
     /// How to undo what was done to brokers.
     harm: Mutex<Vec<String>>,
 }
@@ -45,6 +46,7 @@ impl Cluster {
         Ok(Self {
             process,
             bootstrap: bootstrap.to_owned(),
+            broker_port: ready["brokers"][0]["port"].as_u64().expect("a port") as u16,
             control: Arc::new(Mutex::new((stdin, stdout))),
             harm: Mutex::default(),
         })
@@ -52,6 +54,11 @@ impl Cluster {
 
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where the first broker listens; differs from the bootstrap address behind a proxy.
+    pub fn broker_port(&self) -> u16 {
+        self.broker_port
     }
 
     /// SIGKILL.

@@ -20,18 +20,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The offset to read next, by topic and partition.
 pub(super) type Positions = BTreeMap<(String, i32), i64>;
 
+/// What decides where reading starts without a committed offset.
+pub(super) struct Start<'a> {
+    pub(super) initial: InitialOffset,
+    /// Topics that were read before: one that lost its offsets was deleted and made anew, and is read from its beginning.
+    pub(super) started: &'a BTreeSet<String>,
+    /// Decide without the owner of the topic's first partition, which may be a foreign client.
+    pub(super) alone: bool,
+}
+
 /// Resolves the start of every assigned partition; the list holds those that must be committed first. Blocks for some
 /// round trips.
 ///
 /// At a group's first start only the owner of a topic's first partition decides where all of them start: none means
 /// that it has not done so yet. Two members that both decided could overwrite each other's positions, and a later
-/// `newest` in place of an earlier one would skip what came in between. `alone` decides without that owner, which may
-/// be a foreign client.
+/// `newest` in place of an earlier one would skip what came in between.
 pub(super) fn start_positions(
     consumer: &KafkaConsumer,
     assigned: &TopicPartitionList,
-    initial: InitialOffset,
-    alone: bool,
+    start: &Start<'_>,
 ) -> Result<Option<(Positions, TopicPartitionList)>, KafkaError> {
     let mut positions = Positions::new();
     let mut first = TopicPartitionList::new();
@@ -41,27 +48,27 @@ pub(super) fn start_positions(
         let committed = committed_offsets(consumer, &topic, assigned)?;
         // Start positions are committed for the whole topic at once, so one committed partition means that the
         // group has started before, and a partition without an offset is one that came later.
-        let started_before = committed.values().any(Option::is_some);
+        let started_before = committed.values().any(Option::is_some) || start.started.contains(&topic);
         let decides =
             committed.keys().next().is_some_and(|first| assigned.find_partition(&topic, *first).is_some());
-        if !started_before && !decides && !alone {
+        if !started_before && !decides && !start.alone {
             return Ok(None);
         }
         for (partition, offset) in &committed {
             let is_mine = assigned.find_partition(&topic, *partition).is_some();
-            let start = match offset {
+            let position = match offset {
                 Some(offset) => *offset,
                 None if !started_before || is_mine => {
                     let (oldest, newest) = consumer.fetch_watermarks(&topic, *partition, PATIENCE)?;
-                    let at_end = initial == InitialOffset::Newest && !started_before;
-                    let start = if at_end { newest } else { oldest };
-                    first.add_partition_offset(&topic, *partition, Offset::Offset(start))?;
-                    start
+                    let at_end = start.initial == InitialOffset::Newest && !started_before;
+                    let offset = if at_end { newest } else { oldest };
+                    first.add_partition_offset(&topic, *partition, Offset::Offset(offset))?;
+                    offset
                 }
                 None => continue,
             };
             if is_mine {
-                positions.insert((topic.clone(), *partition), start);
+                positions.insert((topic.clone(), *partition), position);
             }
         }
     }

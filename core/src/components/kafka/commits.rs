@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::consumer::{CommitOffsets, offsets_of};
+use super::guard::log;
 use super::reader::{Covered, PartitionKey, Reader, TICK};
 use super::{failure, ffi};
 use crate::error::{Error, ErrorCode, Result};
@@ -19,9 +22,21 @@ pub(super) enum Commit {
     Unanswered,
 }
 
+/// A commit that is on its way.
+pub(super) struct CommitOut {
+    covered: Covered,
+    /// By these its answer is known.
+    offsets: CommitOffsets,
+    since: Instant,
+}
+
 impl Reader {
     /// Commits what is settled in some partitions and waits for the answer.
-    pub(super) fn commit_rest(&mut self, which: impl Fn(&PartitionKey) -> bool, deadline: Instant) -> Result<()> {
+    pub(super) fn commit_rest(
+        &mut self,
+        which: impl Fn(&PartitionKey) -> bool,
+        deadline: Instant,
+    ) -> Result<()> {
         // At least a short while for the commit itself, also when handlers used up the time.
         let deadline = deadline.max(Instant::now() + COMMIT_PATIENCE);
         loop {
@@ -32,9 +47,10 @@ impl Reader {
             let what = "settled events could not be committed and will be delivered again";
             match self.commit_and_wait(&list, covered, deadline)? {
                 Commit::Done => return Ok(()),
-                // Whoever lost its place in the group need not ask again.
+                // Whoever lost its place in the group need not ask again, nor whose topic was deleted.
                 Commit::Refused(
-                    code @ (RDKafkaErrorCode::IllegalGeneration
+                    code @ (RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::IllegalGeneration
                     | RDKafkaErrorCode::UnknownMemberId
                     | RDKafkaErrorCode::FencedInstanceId),
                 ) => return Err(failure::from_code(code, what)),
@@ -98,22 +114,42 @@ impl Reader {
     fn begin_commit(&mut self, list: &TopicPartitionList, covered: Covered) -> Result<(), RDKafkaErrorCode> {
         self.last_commit = Instant::now();
         self.commit_refused = None;
-        ffi::commit(&self.consumer, list)
-            .inspect_err(|code| tracing::debug!(target: "bindwright::kafka", "commit: {code}"))?;
-        self.commit_out = Some((covered, Instant::now()));
+        ffi::commit(&self.consumer, list).inspect_err(|code| log!(debug, "commit: {code}"))?;
+        self.commit_out = Some(CommitOut { covered, offsets: offsets_of(list), since: Instant::now() });
         Ok(())
     }
 
-    pub(super) fn commit_if_due(&mut self) {
-        if let Some((_, since)) = &self.commit_out {
-            // An answer that never comes must not end all commits; a late one is then taken for a newer commit's,
-            // which only covers less.
-            if since.elapsed() < self.settings.session_timeout {
+    /// Takes the answers to commits.
+    pub(super) fn hear_commits(&mut self) {
+        for answer in self.consumer.context().take_commits() {
+            // The answer to a commit that was given up says nothing about the one that is out. librdkafka names no
+            // offsets where it could not send anything.
+            let is_for = |out: &CommitOut| answer.offsets.is_empty() || answer.offsets == out.offsets;
+            let Some(out) = self.commit_out.take_if(|out| is_for(out)) else { continue };
+            match answer.result {
+                Ok(()) => {
+                    self.commit_refused = None;
+                    for (progress, events) in out.covered {
+                        progress.committed(events);
+                    }
+                }
+                Err(code) => {
+                    self.commit_refused = Some(code);
+                    log!(debug, "commit: {code}; it is repeated");
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit_if_due(&mut self, now: Instant) {
+        if let Some(out) = &self.commit_out {
+            // An answer that never comes must not end all commits.
+            if now.saturating_duration_since(out.since) < self.settings.session_timeout {
                 return;
             }
             self.commit_out = None;
         }
-        let due = self.last_commit.elapsed() >= TICK
+        let due = now.saturating_duration_since(self.last_commit) >= TICK
             || self.assigned.values().any(|assigned| assigned.progress.wants_commit());
         if !due {
             return;

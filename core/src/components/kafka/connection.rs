@@ -5,30 +5,36 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::ClientConfig;
 
 use super::failure;
-use super::ffi::{QueueSignal, may_be_persisted};
+use super::ffi::{OfThisProcess, QueueSignal, may_be_persisted};
+use super::guard::{self, log};
 use super::partition::Batch;
 use super::pending::{Receipt, Record, Written};
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::{Health, State};
 
 /// A producer with what it needs to be served.
 pub(super) struct Connection {
-    signal: QueueSignal,
-    producer: Arc<BaseProducer<Context>>,
+    native: OfThisProcess<Native>,
     /// Batches that this producer has not settled.
     batches_out: Arc<AtomicUsize>,
 }
 
+struct Native {
+    signal: QueueSignal,
+    producer: Arc<BaseProducer<Context>>,
+}
+
 /// What librdkafka's callbacks can reach.
 pub(super) struct Context {
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<ClusterHealth>,
     /// Batches that ended during the last serving.
     ended: Mutex<Vec<Arc<Batch>>>,
     batches_out: Arc<AtomicUsize>,
@@ -36,22 +42,26 @@ pub(super) struct Context {
     failed: AtomicBool,
 }
 
-/// How the client library sees the cluster.
+/// How the client library and the task that looks after it see the cluster.
 #[derive(Default)]
-pub(super) struct Health {
+pub(super) struct ClusterHealth {
     state: Mutex<HealthState>,
-    /// Woken when the state turns bad.
+    /// Woken when the state turns bad, and by whoever cannot wait for the next look.
     pub(super) changed: tokio::sync::Notify,
 }
 
 #[derive(Default)]
 struct HealthState {
+    /// The topic was known once.
+    connected: bool,
     last_error: Option<String>,
     unreachable: bool,
     fatal: bool,
+    /// What the last look found wrong.
+    trouble: Option<Error>,
 }
 
-impl Health {
+impl ClusterHealth {
     pub(super) fn is_reachable(&self) -> bool {
         !self.state.lock().unreachable
     }
@@ -60,10 +70,47 @@ impl Health {
         self.state.lock().fatal
     }
 
+    /// What users see of it.
+    pub(super) fn seen(&self) -> Health {
+        let state = self.state.lock();
+        let text = state.last_error.as_ref();
+        let away = state.unreachable || (!state.connected && text.is_some());
+        let error = if away {
+            let error = Error::new(ErrorCode::Unavailable, "the cluster cannot be reached");
+            Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
+        } else if state.fatal {
+            let error = Error::new(ErrorCode::Backend, "the producer broke and is being replaced");
+            Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
+        } else {
+            state.trouble.clone()
+        };
+        let state = match (state.connected, &error) {
+            (false, _) => State::Connecting,
+            (true, Some(_)) => State::Degraded,
+            (true, None) => State::Ready,
+        };
+        Health { state, error }
+    }
+
+    /// The cluster has answered, and the topic is there.
     pub(super) fn mark_reachable(&self) {
+        let mut state = self.state.lock();
+        state.connected = true;
+        state.unreachable = false;
+        state.last_error = None;
+        state.trouble = None;
+    }
+
+    /// The cluster has answered.
+    pub(super) fn mark_answered(&self) {
         let mut state = self.state.lock();
         state.unreachable = false;
         state.last_error = None;
+    }
+
+    /// Something is wrong until the next look that finds nothing wrong.
+    pub(super) fn trouble(&self, error: Error) {
+        self.state.lock().trouble = Some(error);
     }
 
     pub(super) fn replaced(&self) {
@@ -103,27 +150,33 @@ impl Health {
 }
 
 /// Passes librdkafka's log on to `tracing`, as `bindwright::kafka`.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(super) fn pass_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
-            tracing::debug!(target: "bindwright::kafka", facility, "{message}");
+            log!(debug, facility, "{message}");
         }
         // What matters comes back as an error of a call or a component; the rest is librdkafka's daily worry.
         RDKafkaLogLevel::Warning | RDKafkaLogLevel::Error => {
-            tracing::info!(target: "bindwright::kafka", facility, "{message}");
+            log!(info, facility, "{message}");
         }
-        _ => tracing::error!(target: "bindwright::kafka", facility, "{message}"),
+        _ => log!(error, facility, "{message}"),
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        pass_log(level, facility, message);
     }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.failed.store(true, Ordering::Release);
-        self.health.note(error.rdkafka_error_code(), reason);
+        let noted =
+            guard::caught("the error callback", || self.health.note(error.rdkafka_error_code(), reason));
+        if let Err(error) = noted {
+            self.health.trouble(error);
+        }
     }
 }
 
@@ -137,19 +190,31 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Box<InFlight>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Self::DeliveryOpaque) {
+        let answered = guard::caught("a delivery report", || self.answer(result, &in_flight.receipt));
+        if let Err(error) = answered {
+            self.health.trouble(error);
+            let what = "the delivery report could not be handled";
+            guard::quietly(|| in_flight.receipt.fail(Error::new(ErrorCode::OutcomeUnknown, what)));
+        }
+        // In any case: a batch that never ends would hold its partition.
+        if in_flight.batch.settle_one() {
+            self.batches_out.fetch_sub(1, Ordering::Relaxed);
+            self.ended.lock().push(in_flight.batch);
+        }
+    }
+}
+
+impl Context {
+    fn answer(&self, result: &DeliveryResult<'_>, receipt: &Receipt) {
         match result {
-            Ok(message) => in_flight.receipt.finish(Ok(Written {
+            Ok(message) => receipt.finish(Ok(Written {
                 partition: message.partition(),
                 offset: Some(message.offset()).filter(|offset| *offset >= 0),
             })),
             Err((error, message)) => {
                 self.failed.store(true, Ordering::Release);
-                in_flight.receipt.fail(delivery_error(error, may_be_persisted(message)));
+                receipt.fail(delivery_error(error, may_be_persisted(message)));
             }
-        }
-        if in_flight.batch.settle_one() {
-            self.batches_out.fetch_sub(1, Ordering::Relaxed);
-            self.ended.lock().push(in_flight.batch);
         }
     }
 }
@@ -167,7 +232,7 @@ impl Connection {
     /// Starts a producer; `wake` is called from one of its threads when there is something to serve.
     pub(super) fn open(
         config: &ClientConfig,
-        health: Arc<Health>,
+        health: Arc<ClusterHealth>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         let batches_out = Arc::new(AtomicUsize::new(0));
@@ -177,7 +242,7 @@ impl Connection {
             .map_err(|error| failure::from_kafka(&error, "the producer does not start"))?;
         let producer = Arc::new(producer);
         let signal = QueueSignal::new(&producer, wake);
-        Ok(Self { signal, producer, batches_out })
+        Ok(Self { native: OfThisProcess::new(Native { signal, producer }), batches_out })
     }
 
     /// Gives a record to librdkafka, which copies it.
@@ -198,7 +263,7 @@ impl Connection {
             headers: record.headers,
             delivery_opaque: in_flight,
         };
-        self.producer.send(base).map_err(|(error, base)| {
+        self.native.producer.send(base).map_err(|(error, base)| {
             let error = match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) => {
                     Error::new(ErrorCode::QueueFull, "the client library's queue is full")
@@ -212,18 +277,18 @@ impl Connection {
 
     /// Handles every delivery report that is there; the batches that ended by it go into `ended`.
     pub(super) fn serve(&self, ended: &mut Vec<Arc<Batch>>) {
-        while self.signal.len() > 0 {
-            self.producer.poll(Duration::ZERO);
+        while self.native.signal.len() > 0 {
+            self.native.producer.poll(Duration::ZERO);
         }
-        ended.append(&mut self.producer.context().ended.lock());
-        if self.producer.context().failed.swap(false, Ordering::AcqRel) {
+        ended.append(&mut self.native.producer.context().ended.lock());
+        if self.native.producer.context().failed.swap(false, Ordering::AcqRel) {
             self.look_for_fatal_error();
         }
     }
 
     fn look_for_fatal_error(&self) {
-        if let Some((code, reason)) = self.producer.client().fatal_error() {
-            self.producer.context().health.mark_fatal(format!("{code}: {reason}"));
+        if let Some((code, reason)) = self.native.producer.client().fatal_error() {
+            self.native.producer.context().health.mark_fatal(format!("{code}: {reason}"));
         }
     }
 
@@ -243,7 +308,7 @@ impl Connection {
     /// Asks the cluster about the topic. Blocks.
     pub(super) fn topic_partitions(&self, topic: &str, timeout: Duration) -> Result<i32, RDKafkaErrorCode> {
         let code = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(code)?;
+        let metadata = self.native.producer.client().fetch_metadata(Some(topic), timeout).map_err(code)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let found = found.ok_or(RDKafkaErrorCode::UnknownTopicOrPartition)?;
         match found.error() {
@@ -255,6 +320,6 @@ impl Connection {
 
     #[cfg(test)]
     pub(super) fn raise_fatal_error(&self) {
-        super::ffi::raise_fatal_error(self.producer.client());
+        super::ffi::raise_fatal_error(self.native.producer.client());
     }
 }

@@ -1,5 +1,6 @@
 //! One librdkafka consumer: its callbacks, and what they leave for the reader's thread.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,9 +12,10 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::guard::{self, log};
 use super::progress::Alarm;
 use super::{connection, failure};
 use crate::error::{Error, ErrorCode, Result};
@@ -35,12 +37,27 @@ pub(super) enum Rebalance {
 #[derive(Default)]
 pub(super) struct Context {
     rebalances: Mutex<Vec<Rebalance>>,
-    commits: Mutex<Vec<Result<(), RDKafkaErrorCode>>>,
+    commits: Mutex<Vec<CommitAnswer>>,
     /// Rebalances and commits ever seen: tells whether a poll that returned nothing served something.
     seen: AtomicUsize,
     status: Arc<Status>,
     /// Nobody will look at rebalances any more: answer them here.
     closing: AtomicBool,
+}
+
+/// The offsets of a commit, by topic and partition.
+pub(super) type CommitOffsets = BTreeMap<(String, i32), i64>;
+
+pub(super) fn offsets_of(list: &TopicPartitionList) -> CommitOffsets {
+    let offset = |element: &TopicPartitionListElem<'_>| element.offset().to_raw().unwrap_or(-1);
+    let elements = list.elements();
+    elements.iter().map(|one| ((one.topic().to_owned(), one.partition()), offset(one))).collect()
+}
+
+/// How a commit ended.
+pub(super) struct CommitAnswer {
+    pub(super) offsets: CommitOffsets,
+    pub(super) result: Result<(), RDKafkaErrorCode>,
 }
 
 /// What users see of the connection.
@@ -49,6 +66,10 @@ pub(super) struct Status(Mutex<Trouble>);
 
 #[derive(Default)]
 struct Trouble {
+    /// The group has given this reader its share at least once, be it an empty one.
+    joined: bool,
+    /// Why it has no share now: it lost its membership, or its consumer is being replaced.
+    outside: Option<Error>,
     last: Option<Error>,
     /// Topics that do not exist: true however well the connection works.
     missing: Option<Error>,
@@ -57,10 +78,33 @@ struct Trouble {
 impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        match trouble.last.as_ref().or(trouble.missing.as_ref()) {
-            Some(error) => Health { state: State::Degraded, error: Some(error.clone()) },
-            None => Health::READY,
-        }
+        let error = trouble.last.as_ref().or(trouble.outside.as_ref()).or(trouble.missing.as_ref()).cloned();
+        let state = match (trouble.joined, &error) {
+            (false, _) => State::Connecting,
+            (true, Some(_)) => State::Degraded,
+            (true, None) => State::Ready,
+        };
+        Health { state, error }
+    }
+
+    /// The group has given this reader its share.
+    pub(super) fn assigned(&self) {
+        let mut trouble = self.0.lock();
+        trouble.joined = true;
+        trouble.outside = None;
+        trouble.last = None;
+    }
+
+    /// The reader has no share until it gets the next one.
+    pub(super) fn outside(&self, error: Error) {
+        self.0.lock().outside = Some(error);
+    }
+
+    /// The consumer is replaced. The next one finds out anew which topics are missing.
+    pub(super) fn broken(&self, error: Error) {
+        let mut trouble = self.0.lock();
+        trouble.outside = Some(error);
+        trouble.missing = None;
     }
 
     /// Whether the cluster could not be reached when it was last heard of.
@@ -90,8 +134,15 @@ impl Context {
         !self.rebalances.lock().is_empty()
     }
 
-    pub(super) fn take_commits(&self) -> Vec<Result<(), RDKafkaErrorCode>> {
+    pub(super) fn take_commits(&self) -> Vec<CommitAnswer> {
         std::mem::take(&mut *self.commits.lock())
+    }
+
+    /// Runs the body of a callback, which must not unwind into the client library.
+    fn callback(&self, what: &str, body: impl FnOnce()) {
+        if let Err(error) = guard::caught(what, body) {
+            self.status.set(Some(error));
+        }
     }
 
     pub(super) fn begin_closing(&self) {
@@ -101,50 +152,56 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        connection::log(level, facility, message);
+        connection::pass_log(level, facility, message);
     }
 
+    fn stats_raw(&self, _statistics: &[u8]) {}
+
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let last = &mut self.status.0.lock().last;
-        // "All brokers are down" says less than the cause that came before it.
-        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
-            *last = Some(failure::from_code(code, "the consumer has no connection").backend(reason));
-        }
+        self.callback("the error callback", || {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let last = &mut self.status.0.lock().last;
+            // "All brokers are down" says less than the cause that came before it.
+            if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+                *last = Some(failure::from_code(code, "the consumer has no connection").backend(reason));
+            }
+        });
     }
 }
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.closing.load(Ordering::Acquire) {
-            let given_up = match consumer.rebalance_protocol() {
-                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-                _ => consumer.unassign(),
-            };
-            if let Err(error) = given_up {
-                tracing::debug!(target: "bindwright::kafka", "{error}");
+        self.callback("the rebalance callback", || {
+            if self.closing.load(Ordering::Acquire) {
+                let given_up = match consumer.rebalance_protocol() {
+                    RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+                    _ => consumer.unassign(),
+                };
+                if let Err(error) = given_up {
+                    log!(debug, "{error}");
+                }
+                return;
             }
-            return;
-        }
-        self.seen.fetch_add(1, Ordering::AcqRel);
-        // A copy: the list belongs to the event.
-        let list = list.clone();
-        self.rebalances.lock().push(match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(list),
-            _ => Rebalance::Revoke(list),
+            self.seen.fetch_add(1, Ordering::AcqRel);
+            // A copy: the list belongs to the event.
+            let list = list.clone();
+            self.rebalances.lock().push(match event {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(list),
+                _ => Rebalance::Revoke(list),
+            });
         });
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        // A commit can succeed as a whole and fail for single partitions.
-        let each = offsets
-            .elements()
-            .iter()
-            .try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error);
-        let result =
-            result.and(each).map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
-        self.seen.fetch_add(1, Ordering::AcqRel);
-        self.commits.lock().push(result);
+        self.callback("the commit callback", || {
+            // A commit can succeed as a whole and fail for single partitions.
+            let each = offsets.elements().iter().try_for_each(TopicPartitionListElem::error);
+            let result = result
+                .and(each)
+                .map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+            self.seen.fetch_add(1, Ordering::AcqRel);
+            self.commits.lock().push(CommitAnswer { offsets: offsets_of(offsets), result });
+        });
     }
 }
 
@@ -158,6 +215,6 @@ pub(super) fn start(
     let mut consumer: KafkaConsumer = BaseConsumer::from_config_and_context(config, context)
         .map_err(|error| failure::from_kafka(&error, "the consumer does not start"))?;
     let alarm = alarm.clone();
-    consumer.set_nonempty_callback(move || alarm.ring());
+    consumer.set_nonempty_callback(move || guard::quietly(|| alarm.ring()));
     Ok(Arc::new(consumer))
 }

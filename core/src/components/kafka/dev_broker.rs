@@ -28,7 +28,8 @@ pub struct DevBroker {
     address: SocketAddr,
     forward: tokio::task::JoinHandle<()>,
     /// Owns the mock cluster.
-    _cluster: BaseProducer<DefaultProducerContext>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be dropped"))]
+    cluster: ffi::OfThisProcess<BaseProducer<DefaultProducerContext>>,
 }
 
 impl DevBroker {
@@ -37,7 +38,8 @@ impl DevBroker {
     /// # Errors
     /// `INVALID_OPTIONS` when the port is taken.
     pub fn start(port: u16) -> Result<Self> {
-        let internal = |what: &str| Error::new(ErrorCode::Internal, format!("the broker does not start: {what}"));
+        let internal =
+            |what: &str| Error::new(ErrorCode::Internal, format!("the broker does not start: {what}"));
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1").set("log_level", "0");
         let cluster: BaseProducer<DefaultProducerContext> =
@@ -63,7 +65,21 @@ impl DevBroker {
                 tokio::spawn(forward_connection(client, inside));
             }
         });
-        Ok(Self { address, forward, _cluster: cluster })
+        Ok(Self { address, forward, cluster: ffi::OfThisProcess::new(cluster) })
+    }
+
+    /// What the broker says of a topic.
+    #[cfg(test)]
+    pub(super) fn set_topic_error(&self, topic: &str, error: rdkafka::types::RDKafkaRespErr) {
+        let mock = self.cluster.client().mock_cluster().expect("a mock cluster");
+        mock.topic_error(topic, error).expect("set");
+    }
+
+    /// How long every answer takes.
+    #[cfg(test)]
+    pub(super) fn set_delay(&self, delay: std::time::Duration) {
+        let mock = self.cluster.client().mock_cluster().expect("a mock cluster");
+        mock.broker_round_trip_time(1, delay).expect("set");
     }
 
     /// `host:port`, as in the setting `brokers`.

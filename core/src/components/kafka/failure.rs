@@ -4,6 +4,18 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::{Error, ErrorCode, Retry};
 
+/// Whether a topic or partition does not exist.
+pub(super) fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Kafka;
+    matches!(
+        code,
+        Kafka::UnknownTopicOrPartition
+            | Kafka::UnknownTopic
+            | Kafka::UnknownPartition
+            | Kafka::UnknownTopicId
+    )
+}
+
 /// The error of a code, with the client's own text beside it.
 pub(super) fn from_code(code: RDKafkaErrorCode, what: &str) -> Error {
     use RDKafkaErrorCode as Kafka;

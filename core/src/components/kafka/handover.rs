@@ -8,12 +8,13 @@ use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::assignment::{Positions, start_positions};
+use super::assignment::{Positions, Start, start_positions};
 use super::commits::Commit;
 use super::failure;
+use super::guard::{self, log};
 use super::progress::Progress;
 use super::reader::{Assigned, PartitionKey, Reader, TICK};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 
 impl Reader {
     /// Takes partitions on: first their start positions are safe, then they are read.
@@ -23,16 +24,17 @@ impl Reader {
         for ((topic, number), offset) in positions {
             let broken = |error: KafkaError| failure::from_kafka(&error, "a partition cannot be assigned");
             assignment.add_partition_offset(&topic, number, Offset::Offset(offset)).map_err(broken)?;
-            self.open_partition(topic, number);
+            self.memory.started.insert(topic.clone());
+            self.open_partition(topic, number, offset);
         }
         let taken = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&assignment),
             _ => self.consumer.assign(&assignment),
         };
         taken.map_err(|error| failure::from_kafka(&error, "the partitions cannot be assigned"))?;
-        self.shared.status.set(None);
+        self.shared.status.assigned();
         self.missing.look_again();
-        tracing::debug!(target: "bindwright::kafka", partitions = assignment.count(), "partitions assigned");
+        log!(debug, partitions = assignment.count(), "partitions assigned");
         Ok(())
     }
 
@@ -41,7 +43,8 @@ impl Reader {
         let since = Instant::now();
         loop {
             let alone = since.elapsed() >= self.settings.session_timeout;
-            match start_positions(&self.consumer, list, self.settings.initial_offset, alone) {
+            let start = Start { initial: self.settings.initial_offset, started: &self.memory.started, alone };
+            match start_positions(&self.consumer, list, &start) {
                 Ok(None) => {}
                 Ok(Some((positions, first))) if first.count() == 0 => return Ok(Some(positions)),
                 Ok(Some((positions, first))) => {
@@ -60,7 +63,7 @@ impl Reader {
         }
     }
 
-    fn open_partition(&mut self, topic: String, number: i32) {
+    fn open_partition(&mut self, topic: String, number: i32, position: i64) {
         let Some(mut queue) = self.consumer.split_partition_queue(&topic, number) else {
             // Only a topic name with a zero byte has no queue, and no broker has such a topic.
             return;
@@ -69,11 +72,12 @@ impl Reader {
         let (flag, alarm) = (nonempty.clone(), self.shared.alarm.clone());
         queue.set_nonempty_callback(move || {
             flag.store(true, Ordering::Release);
-            alarm.ring();
+            guard::quietly(|| alarm.ring());
         });
         let progress = Progress::new(self.shared.alarm.clone(), self.settings.max_uncommitted / 4);
         let source = self.intake.open_source(progress.clone());
-        let assigned = Assigned { topic: topic.as_str().into(), queue, nonempty, source, progress };
+        let name = topic.as_str().into();
+        let assigned = Assigned { topic: name, queue, nonempty, source, progress, position, fresh: true };
         self.assigned.insert((topic, number), assigned);
     }
 
@@ -87,19 +91,24 @@ impl Reader {
         let committed = settled.and_then(|()| {
             // Whoever lost its membership has nothing to say about the partitions any more.
             if self.consumer.assignment_lost() {
+                let what = "the group took this reader for gone; it joins again";
+                self.shared.status.outside(Error::new(ErrorCode::Unavailable, what));
                 Ok(())
             } else {
                 self.commit_rest(|key| keys.contains(key), deadline)
             }
         });
         if let Err(error) = committed {
-            tracing::warn!(target: "bindwright::kafka", "partitions were handed over, and some events will be \
-                delivered again: {error}");
+            log!(
+                warn,
+                "partitions were handed over, and some events will be \
+                delivered again: {error}"
+            );
         }
         self.assigned.retain(|key, _| !keys.contains(key));
         let given =
             if cooperative { self.consumer.incremental_unassign(list) } else { self.consumer.unassign() };
-        tracing::debug!(target: "bindwright::kafka", partitions = keys.len(), "partitions given back");
+        log!(debug, partitions = keys.len(), "partitions given back");
         given.map_err(|error| failure::from_kafka(&error, "the partitions cannot be given back"))
     }
 
@@ -115,7 +124,7 @@ impl Reader {
         while busy(self) && !self.is_over(deadline, Duration::ZERO) {
             self.serve_main_queue()?;
             // The process may be ended before the slowest handler is done; what is settled stays settled then.
-            self.commit_if_due();
+            self.commit_if_due(Instant::now());
             self.shared.alarm.wait(Duration::from_millis(20));
         }
         Ok(())

@@ -16,12 +16,16 @@ use crate::policy::Backoff;
 
 /// The receiving side of a Kafka component.
 pub(super) struct KafkaInput {
-    settings: Arc<KafkaSettings>,
-    group: String,
+    pub(super) settings: Arc<KafkaSettings>,
+    pub(super) group: String,
 }
 
 impl KafkaInput {
     pub(super) fn open(component: &Component) -> Result<Arc<dyn InputBinding>> {
+        Ok(Arc::new(Self::new(component)?))
+    }
+
+    pub(super) fn new(component: &Component) -> Result<Self> {
         let (settings, _) = KafkaSettings::decode(component)?;
         let needed = |setting: &str| {
             Error::new(ErrorCode::InvalidSettings, format!("{setting}: needed to receive, and not set"))
@@ -32,7 +36,7 @@ impl KafkaInput {
             return Err(needed("topics"));
         }
         let group = settings.consumer_group.clone().ok_or_else(|| needed("consumerGroup"))?;
-        Ok(Arc::new(Self { settings: Arc::new(settings), group }))
+        Ok(Self { settings: Arc::new(settings), group })
     }
 }
 
@@ -49,7 +53,7 @@ impl InputBinding for KafkaInput {
     }
 }
 
-struct KafkaReading(Option<ReaderHandle>);
+pub(super) struct KafkaReading(pub(super) Option<ReaderHandle>);
 
 #[async_trait]
 impl Reading for KafkaReading {

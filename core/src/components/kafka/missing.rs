@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::consumer::{KafkaConsumer, QUESTION_PATIENCE, Status};
 use super::failure;
+use super::guard::log;
 
 /// How often a missing topic is asked for.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -37,14 +38,21 @@ impl MissingTopics {
         self.ask_at.is_some_and(|due| due <= Instant::now())
     }
 
-    /// Asks which topics do not exist and tells the status; `true` when one has appeared since, so that subscribing
-    /// again is the quickest way to be given its partitions.
-    pub(super) fn look(&mut self, consumer: &KafkaConsumer, topics: &[String], status: &Status) -> bool {
+    /// Asks which topics do not exist and tells the status; returns those that have appeared since, as subscribing
+    /// again is the quickest way to be given their partitions.
+    pub(super) fn look(
+        &mut self,
+        consumer: &KafkaConsumer,
+        topics: &[String],
+        status: &Status,
+    ) -> Vec<String> {
         self.ask_at = Some(Instant::now() + PAUSE);
         let mut missing = Vec::new();
         for topic in topics {
             // No answer is no news.
-            let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else { return false };
+            let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else {
+                return Vec::new();
+            };
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             if !found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()) {
                 missing.push(topic.clone());
@@ -53,14 +61,14 @@ impl MissingTopics {
         if missing.is_empty() {
             self.ask_at = None;
         }
-        let appeared = self.missing.iter().any(|topic| !missing.contains(topic));
+        let appeared = self.missing.iter().filter(|topic| !missing.contains(topic)).cloned().collect();
         if missing != self.missing {
             let error = (!missing.is_empty()).then(|| {
                 let what = format!("topic {:?} does not exist", missing.join(", "));
                 failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what)
             });
             if let Some(error) = &error {
-                tracing::warn!(target: "bindwright::kafka", "{error}");
+                log!(warn, "{error}");
             }
             status.set_missing(error);
             self.missing = missing;

@@ -8,7 +8,7 @@
 //!
 //! How a record leaves: `output` → `partition` (gathers) → `connection` (librdkafka) → `pending` (the caller waits).
 //! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `commits`; `handover` when
-//! partitions come and go.
+//! partitions come and go. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
 mod assignment;
 mod commits;
@@ -17,10 +17,13 @@ mod consumer;
 pub(crate) mod dev_broker;
 mod failure;
 mod ffi;
+mod guard;
 mod handover;
 mod input;
-mod options;
+mod life;
+mod lookout;
 mod missing;
+mod options;
 mod output;
 mod partition;
 mod partitioner;
@@ -30,6 +33,9 @@ mod reader;
 mod record;
 mod sender;
 mod settings;
+mod stall;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 use crate::registry::ComponentType;

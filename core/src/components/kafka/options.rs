@@ -36,7 +36,10 @@ impl KafkaSettings {
             .filter_map(|timeout| positive(timeout.as_ref()))
             .max();
         if let Some(timeout) = slowest {
-            config.set("socket.timeout.ms", millis(timeout.clamp(Duration::from_secs(1), Duration::from_mins(5))));
+            config.set(
+                "socket.timeout.ms",
+                millis(timeout.clamp(Duration::from_secs(1), Duration::from_mins(5))),
+            );
         }
         if positive(raw.client_connection_keep_alive_interval.as_ref()).is_some() {
             config.set("socket.keepalive.enable", "true");
@@ -51,21 +54,27 @@ impl KafkaSettings {
             acks == RequiredAcks::All && self.raw.producer_idempotence.as_ref().is_none_or(|flag| flag.0);
         let mut config = self.common();
         config
-            .set("acks", match acks {
-                RequiredAcks::All => "all",
-                RequiredAcks::Local => "1",
-                RequiredAcks::None => "0",
-            })
+            .set(
+                "acks",
+                match acks {
+                    RequiredAcks::All => "all",
+                    RequiredAcks::Local => "1",
+                    RequiredAcks::None => "0",
+                },
+            )
             .set("enable.idempotence", if idempotent { "true" } else { "false" })
             // Records gather in our own queue, per partition and only while others are out.
             .set("linger.ms", "0")
-            .set("compression.type", match self.raw.compression {
-                Compression::None => "none",
-                Compression::Gzip => "gzip",
-                Compression::Snappy => "snappy",
-                Compression::Lz4 => "lz4",
-                Compression::Zstd => "zstd",
-            })
+            .set(
+                "compression.type",
+                match self.raw.compression {
+                    Compression::None => "none",
+                    Compression::Gzip => "gzip",
+                    Compression::Snappy => "snappy",
+                    Compression::Lz4 => "lz4",
+                    Compression::Zstd => "zstd",
+                },
+            )
             // The bounds are maxQueuedRecords and maxQueuedBytes, kept before records come here.
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "2147483647")
@@ -91,12 +100,18 @@ impl KafkaSettings {
             // A topic that does not exist yet is made by the broker, if it may.
             .set("allow.auto.create.topics", "true")
             .set("session.timeout.ms", millis(self.session_timeout))
-            .set("heartbeat.interval.ms", millis(positive(raw.heartbeat_interval.as_ref()).unwrap_or(HEARTBEAT)))
-            .set("partition.assignment.strategy", match raw.consumer_group_rebalance_strategy {
-                RebalanceStrategy::Range => "range",
-                RebalanceStrategy::RoundRobin => "roundrobin",
-                RebalanceStrategy::Sticky => "cooperative-sticky",
-            })
+            .set(
+                "heartbeat.interval.ms",
+                millis(positive(raw.heartbeat_interval.as_ref()).unwrap_or(HEARTBEAT)),
+            )
+            .set(
+                "partition.assignment.strategy",
+                match raw.consumer_group_rebalance_strategy {
+                    RebalanceStrategy::Range => "range",
+                    RebalanceStrategy::RoundRobin => "roundrobin",
+                    RebalanceStrategy::Sticky => "cooperative-sticky",
+                },
+            )
             .set("fetch.min.bytes", raw.consumer_fetch_min.unwrap_or(1).clamp(1, 100_000_000).to_string())
             .set("fetch.wait.max.ms", "100")
             // Per partition, because each has a queue of its own: librdkafka's default would be 64 MB each.

@@ -1,7 +1,7 @@
 //! Sending to Kafka: from a request to a record, and from a delivery report to a reply.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,14 +10,15 @@ use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::Semaphore;
 
 use super::partition::Partition;
+use super::partitioner;
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
-use super::topology::{self, Topology};
-use super::partitioner;
+use super::topology::Topology;
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::Health;
 use crate::manifest::Component;
 use crate::metadata::Metadata;
 use crate::runtime;
@@ -34,7 +35,6 @@ pub(super) struct KafkaOutput {
     records_room: Arc<Semaphore>,
     bytes_room: Arc<Semaphore>,
     topology: Topology,
-    watch: tokio::task::JoinHandle<()>,
     random: AtomicU32,
     closed: AtomicBool,
 }
@@ -52,17 +52,17 @@ impl KafkaOutput {
                 .place(component.place.clone()));
         };
         let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
-        let watch = runtime::handle()?.spawn(topology::watch(Arc::downgrade(&sender), settings.metadata_refresh));
+        // Connecting begins here, and not with the first call.
+        let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
         Ok(Self {
             topic: topic.into(),
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
-            topology: Topology::new(sender.clone()),
+            topology,
             random: AtomicU32::new(partitioner::seed()),
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
             sender,
-            watch,
         })
     }
 
@@ -72,12 +72,7 @@ impl KafkaOutput {
     }
 
     /// Room in the component's queue: waits for it until the deadline.
-    async fn room(
-        &self,
-        records: usize,
-        bytes: usize,
-        deadline: Instant,
-    ) -> Result<Room> {
+    async fn room(&self, records: usize, bytes: usize, deadline: Instant) -> Result<Room> {
         let amount = |wanted: usize, most: usize| u32::try_from(wanted.min(most)).unwrap_or(u32::MAX);
         let records = amount(records, self.settings.max_queued_records);
         let bytes = amount(bytes, self.settings.max_queued_bytes);
@@ -152,7 +147,8 @@ impl KafkaOutput {
                 let message = format!("metadata: a name must not hold a zero byte, got {name:?}");
                 return Err(Error::new(ErrorCode::InvalidRequest, message));
             }
-            let list: OwnedHeaders = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(metadata.len()));
+            let list: OwnedHeaders =
+                headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(metadata.len()));
             headers = Some(list.insert(Header { key: name, value: Some(&*value.bytes()) }));
         }
         Ok(headers)
@@ -169,7 +165,8 @@ impl KafkaOutput {
             (None, None) => keyless(),
         };
         partitions.get(index).ok_or_else(|| {
-            let message = format!("partitionNumber: the topic has {} partitions, got {index}", partitions.len());
+            let message =
+                format!("partitionNumber: the topic has {} partitions, got {index}", partitions.len());
             Error::new(ErrorCode::InvalidRequest, message)
         })
     }
@@ -193,7 +190,9 @@ impl KafkaOutput {
             Fate::NotSent if !self.sender.health.is_reachable() => {
                 Err(self.topology.unreachable("the record was not sent before the deadline"))
             }
-            Fate::NotSent => Err(Error::new(ErrorCode::Timeout, "the record was not sent before the deadline")),
+            Fate::NotSent => {
+                Err(Error::new(ErrorCode::Timeout, "the record was not sent before the deadline"))
+            }
             Fate::Unknown => {
                 let error = Error::new(
                     ErrorCode::OutcomeUnknown,
@@ -294,12 +293,17 @@ impl OutputBinding for KafkaOutput {
         for (records, chunk) in chunks {
             match chunk {
                 Ok(waiting) => {
-                    results.extend(waiting.fates(call.deadline).await.into_iter().map(|fate| self.reply(fate)));
+                    results
+                        .extend(waiting.fates(call.deadline).await.into_iter().map(|fate| self.reply(fate)));
                 }
                 Err(error) => results.extend((0..records).map(|_| Err(error.clone()))),
             }
         }
         results
+    }
+
+    fn health(&self) -> Health {
+        self.sender.health.seen()
     }
 
     fn driver(&self) -> Option<&dyn Driver> {
@@ -308,10 +312,10 @@ impl OutputBinding for KafkaOutput {
 
     async fn close(&self, deadline: Instant) -> Result<()> {
         self.closed.store(true, Ordering::Release);
-        self.watch.abort();
+        self.topology.stop();
         let sender = self.sender.clone();
-        tokio::task::spawn_blocking(move || sender.close(deadline))
-            .await
-            .unwrap_or_else(|error| Err(Error::new(ErrorCode::Internal, format!("closing panicked: {error}"))))
+        tokio::task::spawn_blocking(move || sender.close(deadline)).await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("closing panicked: {error}")))
+        })
     }
 }

@@ -94,11 +94,7 @@ impl Partition {
 
     /// Hands over what waits, as far as the bound on batches allows. `choose` names the producer for a partition
     /// that has nothing out. Returns how many records were handed over.
-    pub(super) fn pump(
-        self: &Arc<Self>,
-        topic: &str,
-        choose: impl Fn() -> Option<Arc<Connection>>,
-    ) -> usize {
+    pub(super) fn pump(self: &Arc<Self>, topic: &str, choose: impl Fn() -> Option<Arc<Connection>>) -> usize {
         let mut queue = self.queue.lock();
         let mut handed_over = 0;
         while queue.batches_out < self.at_once && !queue.waiting.is_empty() {
@@ -158,7 +154,9 @@ impl Partition {
         let mut queue = self.queue.lock();
         queue.closed = true;
         for record in queue.waiting.drain(..) {
-            record.receipt.fail(Error::new(ErrorCode::Closed, "the component was closed before the record was sent"));
+            record
+                .receipt
+                .fail(Error::new(ErrorCode::Closed, "the component was closed before the record was sent"));
         }
     }
 }

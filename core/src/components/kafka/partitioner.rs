@@ -35,7 +35,11 @@ mod tests {
         let expected = |hash: u32, partitions: u32| (hash.cast_signed().unsigned_abs() % partitions) as usize;
         for (key, hash) in [("", 0x811c_9dc5), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968)] {
             for partitions in [1, 3, 12, 48] {
-                assert_eq!(partition_of(key.as_bytes(), partitions as usize), expected(hash, partitions), "{key:?}");
+                assert_eq!(
+                    partition_of(key.as_bytes(), partitions as usize),
+                    expected(hash, partitions),
+                    "{key:?}"
+                );
             }
         }
         assert_eq!(partition_of(b"foobar", 3), 1_080_231_576 % 3);

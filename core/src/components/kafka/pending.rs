@@ -77,7 +77,8 @@ impl Pending {
     fn recall(&self) {
         if self.open.load(Ordering::Acquire) > 0 {
             for slot in &self.slots {
-                if slot.state.compare_exchange(QUEUED, RECALLED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                if slot.state.compare_exchange(QUEUED, RECALLED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+                {
                     self.close_one();
                 }
             }

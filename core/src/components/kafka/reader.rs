@@ -11,11 +11,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::Consumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::commits::CommitOut;
 use super::consumer::{self, Context, KafkaConsumer, QUESTION_PATIENCE, Rebalance, Status};
+use super::ffi;
+use super::guard::log;
+use super::life::{Life, Memory};
+use super::lookout::Lookout;
 use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
@@ -36,7 +41,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The way to a running reader.
 pub(super) struct ReaderHandle {
-    shared: Arc<Shared>,
+    process: u32,
+    pub(super) shared: Arc<Shared>,
     /// Tells how reading ended, and breaks when the thread is gone.
     told: Mutex<mpsc::Receiver<Result<()>>>,
 }
@@ -46,6 +52,9 @@ pub(super) struct Shared {
     pub(super) alarm: Arc<Alarm>,
     pub(super) status: Arc<Status>,
     pub(super) stop_by: Mutex<Option<Instant>>,
+    /// Makes the reader panic once.
+    #[cfg(test)]
+    pub(super) panics: AtomicBool,
 }
 
 impl ReaderHandle {
@@ -55,6 +64,9 @@ impl ReaderHandle {
 
     /// Ends the reader; see [`Reading::stop`](crate::binding::Reading::stop). Blocks.
     pub(super) fn stop(self, deadline: Instant) -> Result<()> {
+        if self.process != std::process::id() {
+            return Err(Error::new(ErrorCode::Forked, "the reader belongs to the parent process"));
+        }
         *self.shared.stop_by.lock() = Some(deadline);
         self.shared.alarm.ring();
         let told = self.told.into_inner();
@@ -62,7 +74,7 @@ impl ReaderHandle {
             return Err(Error::new(ErrorCode::Internal, "the reader panicked"));
         };
         if let Err(mpsc::RecvTimeoutError::Timeout) = told.recv_timeout(GOODBYE) {
-            tracing::debug!(target: "bindwright::kafka", "the group is left in the background");
+            log!(debug, "the group is left in the background");
         }
         result
     }
@@ -76,10 +88,14 @@ pub(super) struct Assigned {
     pub(super) nonempty: Arc<AtomicBool>,
     pub(super) source: Source,
     pub(super) progress: Arc<Progress>,
+    /// The offset to be read next.
+    pub(super) position: i64,
+    /// Nothing was read from it yet.
+    pub(super) fresh: bool,
 }
 
 /// Why a consumer was given up.
-enum Ended {
+pub(super) enum Ended {
     Stopped(Result<()>),
     Broken(Error),
 }
@@ -90,16 +106,18 @@ pub(super) type Covered = Vec<(Arc<Progress>, usize)>;
 
 pub(super) struct Reader {
     pub(super) consumer: Arc<KafkaConsumer>,
+    pub(super) config: ClientConfig,
     pub(super) settings: Arc<KafkaSettings>,
     pub(super) intake: Intake,
     pub(super) shared: Arc<Shared>,
     pub(super) assigned: BTreeMap<PartitionKey, Assigned>,
-    /// The commit that is on its way: what it covers, and since when.
-    pub(super) commit_out: Option<(Covered, Instant)>,
+    pub(super) commit_out: Option<CommitOut>,
     /// Why the last commit that was answered failed.
     pub(super) commit_refused: Option<RDKafkaErrorCode>,
     pub(super) last_commit: Instant,
     pub(super) missing: MissingTopics,
+    pub(super) memory: Memory,
+    pub(super) lookout: Lookout,
     last_probe: Instant,
 }
 
@@ -112,64 +130,45 @@ impl Reader {
     ) -> Result<ReaderHandle> {
         let shared = Arc::new(Shared::default());
         // The first consumer is made here, so that options which librdkafka refuses fail at once.
-        let mut consumer = consumer::start(config, &shared.alarm, &shared.status)?;
-        let (config, in_thread) = (config.clone(), shared.clone());
+        let consumer = consumer::start(config, &shared.alarm, &shared.status)?;
         let (tell, told) = mpsc::channel();
-        let run = move || loop {
-            let mut reader = Self {
-                consumer,
-                settings: settings.clone(),
-                intake: intake.clone(),
-                shared: in_thread.clone(),
-                assigned: BTreeMap::new(),
-                commit_out: None,
-                commit_refused: None,
-                last_commit: Instant::now(),
-                missing: MissingTopics::default(),
-                last_probe: Instant::now(),
-            };
-            match reader.run() {
-                Ended::Stopped(result) => {
-                    let _ = tell.send(result);
-                    // Leaves the group. `tell` goes last, and so says when that is done.
-                    drop(reader);
-                    return;
-                }
-                Ended::Broken(error) => {
-                    drop(reader);
-                    tracing::warn!(target: "bindwright::kafka", "the consumer is replaced: {error}");
-                    in_thread.status.set(Some(error));
-                    in_thread.status.set_missing(None);
-                }
-            }
-            consumer = loop {
-                in_thread.alarm.wait(settings.reconnect_pause.max(Duration::from_millis(10)));
-                if in_thread.stop_by.lock().is_some() {
-                    let _ = tell.send(Ok(()));
-                    return;
-                }
-                match consumer::start(&config, &in_thread.alarm, &in_thread.status) {
-                    Ok(consumer) => break consumer,
-                    Err(error) => in_thread.status.set(Some(error)),
-                }
-            };
-        };
+        let life = Life { config: config.clone(), settings, intake, shared: shared.clone(), tell };
         std::thread::Builder::new()
             .name("bindwright-read".to_owned())
-            .spawn(run)
+            .spawn(move || life.live(consumer))
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to read with: {error}")))?;
-        Ok(ReaderHandle { shared, told: Mutex::new(told) })
+        Ok(ReaderHandle { process: std::process::id(), shared, told: Mutex::new(told) })
     }
 
-    fn run(&mut self) -> Ended {
-        let ended = self.read_until_ended();
+    pub(super) fn new(life: &Life, consumer: Arc<KafkaConsumer>, memory: Memory) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer,
+            config: life.config.clone(),
+            settings: life.settings.clone(),
+            intake: life.intake.clone(),
+            shared: life.shared.clone(),
+            assigned: BTreeMap::new(),
+            commit_out: None,
+            commit_refused: None,
+            last_commit: now,
+            missing: MissingTopics::default(),
+            memory,
+            lookout: Lookout::default(),
+            last_probe: now,
+        }
+    }
+
+    /// Gives the consumer up, which leaves the group.
+    pub(super) fn end(mut self) -> Memory {
         // Lanes and queues go before the consumer; its own drop then leaves the group without asking anybody.
         self.assigned.clear();
+        self.lookout = Lookout::default();
         self.consumer.context().begin_closing();
-        ended
+        self.memory
     }
 
-    fn read_until_ended(&mut self) -> Ended {
+    pub(super) fn read_until_ended(&mut self) -> Ended {
         if let Err(error) = self.subscribe() {
             return Ended::Broken(failure::from_kafka(&error, "the topics cannot be subscribed to"));
         }
@@ -190,6 +189,8 @@ impl Reader {
     }
 
     fn step(&mut self) -> Result<()> {
+        #[cfg(test)]
+        assert!(!self.shared.panics.swap(false, Ordering::AcqRel), "made by a test");
         self.serve_main_queue()?;
         for rebalance in self.consumer.context().take_rebalances() {
             match rebalance {
@@ -197,21 +198,36 @@ impl Reader {
                 Rebalance::Revoke(list) => self.revoke(&list)?,
             }
         }
-        let more = self.read_partitions();
-        self.commit_if_due();
-        if self.missing.is_due()
-            && self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status)
-        {
-            // Gives the partitions of the other topics back for a moment, so only when there is a reason.
-            if let Err(error) = self.subscribe() {
-                tracing::debug!(target: "bindwright::kafka", "{error}");
-            }
+        let more = self.read_partitions()?;
+        let now = Instant::now();
+        self.commit_if_due(now);
+        self.look_for_stalls(now)?;
+        if self.missing.is_due() {
+            let appeared = self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status);
+            self.welcome(&appeared)?;
         }
         if self.shared.status.is_unavailable() && self.last_probe.elapsed() >= PROBE_PAUSE {
             self.probe();
         }
         if !more {
             self.shared.alarm.wait(TICK);
+        }
+        Ok(())
+    }
+
+    /// Topics that were missing are there.
+    fn welcome(&mut self, appeared: &[String]) -> Result<()> {
+        if let Some(topic) =
+            appeared.iter().find(|topic| self.assigned.keys().any(|(known, _)| known == *topic))
+        {
+            // librdkafka may not have noticed, and would go on in the middle of the new one.
+            return Err(Error::new(ErrorCode::Backend, format!("topic {topic:?} was deleted and made anew")));
+        }
+        // Gives the partitions of the other topics back for a moment, so only when there is a reason.
+        if !appeared.is_empty()
+            && let Err(error) = self.subscribe()
+        {
+            log!(debug, "{error}");
         }
         Ok(())
     }
@@ -238,32 +254,17 @@ impl Reader {
                 None => {}
             }
         }
-        for result in self.consumer.context().take_commits() {
-            let Some((covered, _)) = self.commit_out.take() else { continue };
-            match result {
-                Ok(()) => {
-                    self.commit_refused = None;
-                    for (progress, events) in covered {
-                        progress.committed(events);
-                    }
-                }
-                Err(code) => {
-                    self.commit_refused = Some(code);
-                    tracing::debug!(target: "bindwright::kafka", "commit: {code}; it is repeated");
-                }
-            }
-        }
+        self.hear_commits();
         Ok(())
     }
 
     pub(super) fn note(&mut self, error: &KafkaError) {
         let code = error.rdkafka_error_code();
-        let unknown = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
-        if code.is_some_and(|code| unknown.contains(&code)) {
+        if code.is_some_and(failure::is_unknown) {
             self.missing.suspect();
         } else {
             let error = failure::from_kafka(error, "records cannot be read");
-            tracing::debug!(target: "bindwright::kafka", "{error}");
+            log!(debug, "{error}");
             self.shared.status.set(Some(error));
         }
     }
@@ -278,11 +279,11 @@ impl Reader {
     }
 
     /// Fills sources from the partitions' queues; `true` when there is more to read at once.
-    fn read_partitions(&mut self) -> bool {
+    fn read_partitions(&mut self) -> Result<bool> {
         let mut more = false;
         let mut errors = Vec::new();
         let keys = self.intake.wants_keys();
-        for assigned in self.assigned.values() {
+        for ((_, number), assigned) in &mut self.assigned {
             if !assigned.nonempty.load(Ordering::Acquire) {
                 continue;
             }
@@ -306,7 +307,12 @@ impl Reader {
                 assigned.nonempty.store(true, Ordering::Release);
                 more |= wanted < room;
             }
-            if !events.is_empty() {
+            if let (Some(first), Some(last)) = (events.first(), events.last()) {
+                if first.position != assigned.position {
+                    assigned.notice_jump(&self.consumer, *number, first.position)?;
+                }
+                assigned.position = last.position + 1;
+                assigned.fresh = false;
                 assigned.progress.read(events.iter().map(|event| event.position));
                 assigned.source.push(events);
             }
@@ -314,11 +320,44 @@ impl Reader {
         for error in errors {
             self.note(&error);
         }
-        more
+        Ok(more)
     }
 
     fn leave(&mut self, deadline: Instant) -> Result<()> {
         self.drain(|_| true, deadline)?;
         self.commit_rest(|_| true, deadline)
+    }
+}
+
+impl Assigned {
+    /// Reading goes on at another offset than the next one. Usually what is in between was compacted away or ends a
+    /// transaction; tells when records are gone that nobody has read.
+    fn notice_jump(&self, consumer: &KafkaConsumer, number: i32, found: i64) -> Result<()> {
+        let (topic, expected) = (&*self.topic, self.position);
+        if found < expected && !self.fresh {
+            // What is in the lane has higher offsets, and nothing of it may be committed any more.
+            return Err(Error::new(
+                ErrorCode::Backend,
+                format!("{topic}[{number}] starts anew: offset {found} came where {expected} was next"),
+            ));
+        }
+        if found < expected {
+            log!(
+                warn,
+                topic,
+                partition = number,
+                "there is no offset {expected}, where reading was to go on; the topic was made anew or cut off. \
+                 Reading goes on at {found}, its oldest record"
+            );
+        } else if ffi::oldest_offset_seen(consumer, topic, number).is_some_and(|oldest| oldest > expected) {
+            log!(
+                warn,
+                topic,
+                partition = number,
+                "the broker deleted records that were not read: reading goes on at offset {found}, and \
+                 {expected} was next"
+            );
+        }
+        Ok(())
     }
 }

@@ -14,7 +14,12 @@ use crate::metadata::Metadata;
 ///
 /// Headers come first and the entries of our own last, so that no sender can pretend another offset or topic: the
 /// last entry of a name counts.
-pub(super) fn event(message: &BorrowedMessage<'_>, topic: &Arc<str>, settings: &KafkaSettings, keys: bool) -> NewEvent {
+pub(super) fn event(
+    message: &BorrowedMessage<'_>,
+    topic: &Arc<str>,
+    settings: &KafkaSettings,
+    keys: bool,
+) -> NewEvent {
     let mut metadata = Metadata::with_capacity(5);
     ffi::read_headers(message, |name, value| {
         let name = String::from_utf8_lossy(name);
@@ -40,7 +45,12 @@ pub(super) fn event(message: &BorrowedMessage<'_>, topic: &Arc<str>, settings: &
     }
 }
 
-fn add(metadata: &mut Metadata, name: std::borrow::Cow<'static, str>, value: &[u8], settings: &KafkaSettings) {
+fn add(
+    metadata: &mut Metadata,
+    name: std::borrow::Cow<'static, str>,
+    value: &[u8],
+    settings: &KafkaSettings,
+) {
     if settings.escape_headers {
         metadata.add(name, query_escape(value));
     } else {
@@ -53,7 +63,9 @@ fn query_escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                text.push(char::from(*byte));
+            }
             b' ' => text.push('+'),
             _ => {
                 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";

@@ -9,7 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 
-use super::connection::{Connection, Health};
+use super::connection::{ClusterHealth, Connection};
+use super::ffi::OfThisProcess;
+use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
 use crate::binding::Driver;
@@ -29,14 +31,14 @@ pub(super) struct Sender {
     config: ClientConfig,
     idempotent: bool,
     most_connections: usize,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<ClusterHealth>,
     pub(super) partitions: ArcSwapOption<Vec<Arc<Partition>>>,
     connections: ArcSwap<Vec<Arc<Connection>>>,
     /// Slow batches in a crowd since the last quick one.
     crowded: AtomicUsize,
     next_connection: AtomicUsize,
     wake: Arc<Wake>,
-    server: Mutex<Option<std::thread::JoinHandle<()>>>,
+    server: OfThisProcess<Mutex<Option<std::thread::JoinHandle<()>>>>,
     closing: AtomicBool,
 }
 
@@ -76,7 +78,7 @@ impl Wake {
 
 impl Sender {
     pub(super) fn open(topic: String, config: ClientConfig, most_connections: usize) -> Result<Arc<Self>> {
-        let health = Arc::new(Health::default());
+        let health = Arc::new(ClusterHealth::default());
         let wake = Arc::new(Wake::default());
         let first = Arc::new(connect(&config, &health, &wake)?);
         let sender = Arc::new(Self {
@@ -90,13 +92,18 @@ impl Sender {
             crowded: AtomicUsize::new(0),
             next_connection: AtomicUsize::new(0),
             wake: wake.clone(),
-            server: Mutex::new(None),
+            server: OfThisProcess::new(Mutex::new(None)),
             closing: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&sender);
         let server = std::thread::Builder::new()
             .name("bindwright-send".to_owned())
-            .spawn(move || serve_while_needed(&weak, &wake))
+            // Nothing in it should panic; if something does, others still need it.
+            .spawn(
+                move || {
+                    while guard::caught("the sending thread", || serve_while_needed(&weak, &wake)).is_err() {}
+                },
+            )
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to send from: {error}")))?;
         sender.wake.server.store(Some(Arc::new(server.thread().clone())));
         *sender.server.lock() = Some(server);
@@ -161,7 +168,8 @@ impl Sender {
             let mut partitions = current.map_or_else(Vec::new, |partitions| partitions.to_vec());
             let at_once = batches_at_once(self.idempotent);
             partitions.extend(
-                (known..count).map(|number| Partition::new(i32::try_from(number).unwrap_or(i32::MAX), at_once)),
+                (known..count)
+                    .map(|number| Partition::new(i32::try_from(number).unwrap_or(i32::MAX), at_once)),
             );
             self.partitions.store(Some(Arc::new(partitions)));
         }
@@ -197,11 +205,15 @@ impl Sender {
                 Ok(connection) => {
                     let mut more = connections.to_vec();
                     more.push(Arc::new(connection));
-                    tracing::debug!(target: "bindwright::kafka", topic = self.topic, connections = more.len(),
-                        "one more connection, to keep more partitions under way");
+                    log!(
+                        debug,
+                        topic = self.topic,
+                        connections = more.len(),
+                        "one more connection, to keep more partitions under way"
+                    );
                     self.connections.store(Arc::new(more));
                 }
-                Err(error) => tracing::warn!(target: "bindwright::kafka", "{error}"),
+                Err(error) => log!(warn, "{error}"),
             }
         }
     }
@@ -233,6 +245,9 @@ impl Sender {
 
     /// Waits until everything handed over is settled, then ends the threads. Blocks.
     pub(super) fn close(&self, deadline: Instant) -> Result<()> {
+        if !self.server.is_ours() {
+            return Err(Error::new(ErrorCode::Forked, "the component belongs to the parent process"));
+        }
         while self.is_busy() && Instant::now() < deadline {
             self.wake.unpark_server();
             std::thread::sleep(Duration::from_millis(2));
@@ -255,7 +270,7 @@ impl Sender {
     }
 }
 
-fn connect(config: &ClientConfig, health: &Arc<Health>, wake: &Arc<Wake>) -> Result<Connection> {
+fn connect(config: &ClientConfig, health: &Arc<ClusterHealth>, wake: &Arc<Wake>) -> Result<Connection> {
     let wake = wake.clone();
     Connection::open(config, health.clone(), move || wake.notify())
 }
@@ -268,17 +283,27 @@ fn serve_while_needed(sender: &Weak<Sender>, wake: &Wake) {
             return;
         }
         if sender.begin() {
+            let serving = Serving(wake);
             sender.serve();
             while sender.is_busy() && !sender.closing.load(Ordering::Acquire) {
                 sender.drive(IDLE);
             }
-            sender.wake.taken.store(false, Ordering::SeqCst);
+            drop(serving);
         }
         let again = sender.is_busy() && !wake.taken.load(Ordering::SeqCst);
         drop(sender);
         if !again {
             std::thread::park_timeout(IDLE);
         }
+    }
+}
+
+/// The server thread's turn, which ends also by a panic.
+struct Serving<'a>(&'a Wake);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::SeqCst);
     }
 }
 
@@ -306,30 +331,13 @@ impl Driver for Sender {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::output::KafkaOutput;
-    use crate::binding::{Call, OutputBinding, Request};
     use crate::components::kafka::dev_broker::DevBroker;
-    use crate::error::Result;
-    use crate::manifest::Manifest;
-    use crate::runtime;
-
-    fn send(output: &KafkaOutput) -> Result<()> {
-        let call = Call { operation: "create".into(), deadline: Instant::now() + Duration::from_secs(10) };
-        let handle = runtime::handle()?;
-        handle.block_on(output.invoke(&call, Request::new("x"))).map(|_| ())
-    }
+    use crate::components::kafka::tests::{output, send};
 
     #[test]
     fn a_fatal_producer_error_replaces_the_producer() {
         let broker = DevBroker::start(0).expect("a broker");
-        let document = format!(
-            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: orders}}\nspec:\n  \
-             type: bindings.kafka\n  metadata:\n  - {{name: brokers, value: '{}'}}\n  \
-             - {{name: publishTopic, value: orders}}\n  - {{name: authType, value: none}}\n",
-            broker.bootstrap()
-        );
-        let manifest = Manifest::parse(document.as_bytes(), "orders.yaml", None).expect("a document");
-        let output = KafkaOutput::new(&manifest.components[0]).expect("opened");
+        let output = output(&broker.bootstrap());
         send(&output).expect("sent");
         let old = output.sender().connection();
         old.raise_fatal_error();

@@ -8,7 +8,13 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::Component;
 use crate::policy::Backoff;
-use crate::settings::{self, ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag};
+use crate::settings::{
+    self, ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag,
+};
+
+/// Less or more than these for `stallTimeout` means the same.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
+const LONGEST_STALL: Duration = Duration::from_hours(24);
 
 /// Settings of `bindings.kafka/v1`. Names match without regard to case.
 #[derive(Debug, Deserialize)]
@@ -96,6 +102,10 @@ pub(super) struct Raw {
     escape_headers: Flag,
     /// Names that are neither sent as headers nor received as metadata.
     exclude_header_meta_regex: Option<String>,
+    /// Ours: a partition that delivers nothing for so long, although the broker has more and there is room, is read
+    /// anew with another consumer, from the committed offsets. Default `60s`, because the client library itself mends
+    /// a lost answer within that; `0` switches it off. Found after one to two of these times.
+    stall_timeout: Option<Seconds>,
     /// Ours: no record is written twice and none overtakes another when the client has to send again. Default true
     /// where `producerRequiredAcks` is `all`.
     pub(super) producer_idempotence: Option<Flag>,
@@ -172,6 +182,8 @@ pub(super) struct KafkaSettings {
     pub(super) reconnect_pause: Duration,
     pub(super) session_timeout: Duration,
     pub(super) metadata_refresh: Duration,
+    /// Zero when off.
+    pub(super) stall_timeout: Duration,
     pub(super) escape_headers: bool,
     pub(super) exclude_headers: Option<Regex>,
     pub(super) producer_connections: usize,
@@ -247,12 +259,20 @@ impl KafkaSettings {
                     .map_or(Duration::from_millis(100), |interval| interval.0),
                 session_timeout: positive(&raw.session_timeout, 10),
                 metadata_refresh: positive(&raw.client_connection_topic_metadata_refresh_interval, 8 * 60),
+                stall_timeout: raw.stall_timeout.as_ref().map_or(Duration::from_mins(1), |timeout| {
+                    if timeout.0.is_zero() {
+                        timeout.0
+                    } else {
+                        timeout.0.clamp(SHORTEST_STALL, LONGEST_STALL)
+                    }
+                }),
                 escape_headers: raw.escape_headers.0,
                 exclude_headers,
                 producer_connections: raw.producer_connections.unwrap_or(8).clamp(1, 64) as usize,
                 max_message_bytes,
                 max_queued_records: raw.max_queued_records.unwrap_or(100_000).max(1) as usize,
-                max_queued_bytes: raw.max_queued_bytes.map_or(64 << 20, |size| size.0).clamp(1, 1 << 40) as usize,
+                max_queued_bytes: raw.max_queued_bytes.map_or(64 << 20, |size| size.0).clamp(1, 1 << 40)
+                    as usize,
                 max_uncommitted: runtime.max_uncommitted as usize,
                 brokers: brokers.join(","),
                 raw,
@@ -276,10 +296,9 @@ fn check_auth(
     let auth_type = raw.auth_type.as_deref().map(str::trim).filter(|text| !text.is_empty());
     match (auth_type, raw.auth_required.as_ref().map(|flag| flag.0)) {
         (Some(text), _) if text.eq_ignore_ascii_case("none") => Ok(()),
-        (Some(text), _) => Err(invalid(
-            "authType",
-            format!("authType: this version knows only \"none\", got {text:?}"),
-        )),
+        (Some(text), _) => {
+            Err(invalid("authType", format!("authType: this version knows only \"none\", got {text:?}")))
+        }
         (None, Some(false)) => Ok(()),
         (None, Some(true)) => Err(invalid(
             "authRequired",

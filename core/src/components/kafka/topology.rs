@@ -1,11 +1,14 @@
-//! What the sending side knows of its topic and its cluster: asked for at the first call, looked after ever since.
+//! What the sending side knows of its topic and its cluster: asked for as soon as it is opened, looked after ever
+//! since, by one task. Calls that need it wait for what that task finds.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::watch;
 
 use super::failure;
+use super::guard::log;
 use super::partition::Partition;
 use super::sender::Sender;
 use crate::error::{Error, ErrorCode, Result};
@@ -13,76 +16,68 @@ use crate::error::{Error, ErrorCode, Result};
 /// How long a topic may be unknown before it counts as missing: a broker that makes topics on first use first says
 /// that there is none.
 const TOPIC_PATIENCE: Duration = Duration::from_secs(1);
+/// How long one look may take.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a cluster that works is looked at. A broker that died closes its connection, which is noticed at
+/// once; one that has frozen, or a topic that was deleted, is noticed by this only.
+const PAUSE: Duration = Duration::from_secs(3);
+const PAUSE_WHEN_AWAY: Duration = Duration::from_millis(200);
+const PAUSE_WHEN_MISSING: Duration = Duration::from_secs(1);
+const PAUSE_WHEN_UNKNOWN: Duration = Duration::from_millis(50);
+/// So many looks without an answer, one after the other, mean that the cluster is away.
+const UNANSWERED: u32 = 2;
 
 pub(super) struct Topology {
     sender: Arc<Sender>,
-    /// The last failure that was final, and when: for those who waited while another one asked.
-    last_failure: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    failures: watch::Receiver<Option<Failure>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// A look that found why the topic cannot be used, and when it began: calls that came later do not care.
+#[derive(Debug, Clone)]
+struct Failure {
+    began: Instant,
+    error: Error,
 }
 
 impl Topology {
-    pub(super) fn new(sender: Arc<Sender>) -> Self {
-        Self { sender, last_failure: tokio::sync::Mutex::default() }
+    /// Starts to look.
+    pub(super) fn new(sender: Arc<Sender>, refresh: Duration, runtime: &tokio::runtime::Handle) -> Self {
+        let (tell, failures) = watch::channel(None);
+        let weak = Arc::downgrade(&sender);
+        let task =
+            runtime.spawn(look_after(weak, Watch { tell, unknown_since: None, unanswered: 0 }, refresh));
+        Self { sender, failures, task }
     }
 
-    /// The topic's partitions; asks the cluster the first time, until the deadline.
+    /// The topic's partitions; waits for them the first time, until the deadline.
     pub(super) async fn partitions(&self, deadline: Instant) -> Result<Arc<Vec<Arc<Partition>>>> {
         if let Some(partitions) = self.sender.partitions.load_full() {
             return Ok(partitions);
         }
-        match tokio::time::timeout_at(deadline.into(), self.discover()).await {
+        match tokio::time::timeout_at(deadline.into(), self.discovered()).await {
             Ok(found) => found,
             Err(_) => Err(self.unreachable("the topic's partitions could not be asked for")),
         }
     }
 
-    async fn discover(&self) -> Result<Arc<Vec<Arc<Partition>>>> {
-        // One asks, the others wait for what it finds, also when it finds that the topic is missing.
+    async fn discovered(&self) -> Result<Arc<Vec<Arc<Partition>>>> {
         let arrived = Instant::now();
-        let mut last_failure = self.last_failure.lock().await;
-        if let Some((when, error)) = &*last_failure
-            && *when > arrived
-        {
-            return Err(error.clone());
-        }
-        let mut unknown_since = None;
+        let mut failures = self.failures.clone();
+        // Do not wait for the next look's time.
+        self.sender.health.changed.notify_one();
         loop {
             if let Some(partitions) = self.sender.partitions.load_full() {
                 return Ok(partitions);
             }
-            let sender = self.sender.clone();
-            let answer = tokio::task::spawn_blocking(move || {
-                sender.connection().topic_partitions(sender.topic(), Duration::from_secs(2))
-            });
-            match answer.await.unwrap_or(Err(RDKafkaErrorCode::Fail)) {
-                Ok(count) => {
-                    self.sender.health.mark_reachable();
-                    self.sender.set_partitions(usize::try_from(count).unwrap_or_default());
-                    continue;
-                }
-                Err(
-                    code @ (RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::LeaderNotAvailable),
-                ) => {
-                    let since = *unknown_since.get_or_insert_with(Instant::now);
-                    let missing = code != RDKafkaErrorCode::LeaderNotAvailable;
-                    if missing && since.elapsed() > TOPIC_PATIENCE {
-                        let error = failure::from_code(code, &format!("topic {:?} does not exist", self.sender.topic()));
-                        *last_failure = Some((Instant::now(), error.clone()));
-                        return Err(error);
-                    }
-                }
-                Err(code) => {
-                    let error = failure::from_code(code, &format!("topic {:?} cannot be used", self.sender.topic()));
-                    if error.code() != ErrorCode::Unavailable {
-                        *last_failure = Some((Instant::now(), error.clone()));
-                        return Err(error);
-                    }
-                    unknown_since = None;
-                }
+            if failures.changed().await.is_err() {
+                return Err(Error::new(ErrorCode::Closed, "the component is closed"));
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Some(failure) = &*failures.borrow_and_update()
+                && failure.began >= arrived
+            {
+                return Err(failure.error.clone());
+            }
         }
     }
 
@@ -90,38 +85,94 @@ impl Topology {
     pub(super) fn unreachable(&self, what: &'static str) -> Error {
         self.sender.health.explain(Error::new(ErrorCode::Unavailable, what))
     }
+
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
 }
 
-/// Looks after a sender in the background: a cluster that went away, a producer that broke, a topic that grew.
-pub(super) async fn watch(sender: Weak<Sender>, refresh: Duration) {
+struct Watch {
+    /// Tells calls of every look that was not in vain: of none that found the cluster away.
+    tell: watch::Sender<Option<Failure>>,
+    unknown_since: Option<Instant>,
+    unanswered: u32,
+}
+
+/// Looks after a sender: a cluster that went away, a producer that broke, a topic that grew or disappeared.
+async fn look_after(sender: Weak<Sender>, mut watch: Watch, refresh: Duration) {
     loop {
-        let Some(health) = sender.upgrade().map(|sender| sender.health.clone()) else { return };
-        let _ = tokio::time::timeout(refresh, health.changed.notified()).await;
-        let Some(sender) = sender.upgrade() else { return };
-        let looked = tokio::task::spawn_blocking(move || {
-            if sender.health.is_fatal()
-                && let Err(error) = sender.replace_producers()
-            {
-                tracing::error!(target: "bindwright::kafka", "{error}");
+        let Some(looking) = sender.upgrade() else { return };
+        let health = looking.health.clone();
+        let began = Instant::now();
+        let looked = tokio::task::spawn_blocking(move || look(&looking)).await;
+        let Some(looking) = sender.upgrade() else { return };
+        let pause = match looked.unwrap_or(Err(RDKafkaErrorCode::Fail)) {
+            Ok(()) => watch.found(),
+            Err(code) => watch.failed(&looking, code, began),
+        };
+        drop(looking);
+        let _ = tokio::time::timeout(pause.min(refresh), health.changed.notified()).await;
+    }
+}
+
+/// Blocks for as long as a question to the cluster may take.
+fn look(sender: &Sender) -> Result<(), RDKafkaErrorCode> {
+    if sender.health.is_fatal()
+        && let Err(error) = sender.replace_producers()
+    {
+        log!(error, "{error}");
+    }
+    let count = sender.connection().topic_partitions(sender.topic(), LOOK_PATIENCE)?;
+    sender.set_partitions(usize::try_from(count).unwrap_or_default());
+    sender.health.mark_reachable();
+    sender.pump_all();
+    Ok(())
+}
+
+impl Watch {
+    fn found(&mut self) -> Duration {
+        (self.unknown_since, self.unanswered) = (None, 0);
+        self.tell.send_replace(None);
+        PAUSE
+    }
+
+    fn failed(&mut self, sender: &Sender, code: RDKafkaErrorCode, began: Instant) -> Duration {
+        let unknown = [
+            RDKafkaErrorCode::UnknownTopicOrPartition,
+            RDKafkaErrorCode::UnknownTopic,
+            RDKafkaErrorCode::LeaderNotAvailable,
+        ];
+        if unknown.contains(&code) {
+            self.unanswered = 0;
+            sender.health.mark_answered();
+            let since = *self.unknown_since.get_or_insert(began);
+            if code == RDKafkaErrorCode::LeaderNotAvailable || since.elapsed() <= TOPIC_PATIENCE {
+                return PAUSE_WHEN_UNKNOWN;
             }
-            if sender.partitions.load().is_none() {
-                // Nobody has sent yet: the first call asks.
-                return true;
-            }
-            match sender.connection().topic_partitions(sender.topic(), Duration::from_secs(1)) {
-                Ok(count) => {
-                    sender.set_partitions(usize::try_from(count).unwrap_or_default());
-                    sender.health.mark_reachable();
-                    sender.pump_all();
-                    true
-                }
-                Err(_) => sender.health.is_reachable(),
-            }
-        });
-        if !looked.await.unwrap_or(true) {
-            // Away: ask again soon, without waiting for further bad news.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            health.changed.notify_one();
+            self.refuse(
+                sender,
+                failure::from_code(code, &format!("topic {:?} does not exist", sender.topic())),
+                began,
+            );
+            return PAUSE_WHEN_MISSING;
         }
+        self.unknown_since = None;
+        let error = failure::from_code(code, &format!("topic {:?} cannot be used", sender.topic()));
+        if error.code() != ErrorCode::Unavailable {
+            self.refuse(sender, error, began);
+            return PAUSE_WHEN_MISSING;
+        }
+        self.unanswered += 1;
+        if self.unanswered >= UNANSWERED {
+            let error =
+                Error::new(ErrorCode::Unavailable, "the cluster does not answer").backend(code.to_string());
+            sender.health.trouble(error);
+        }
+        PAUSE_WHEN_AWAY
+    }
+
+    fn refuse(&self, sender: &Sender, error: Error, began: Instant) {
+        sender.health.trouble(error.clone());
+        self.tell.send_replace(Some(Failure { began, error }));
     }
 }

@@ -120,7 +120,12 @@ impl Queue {
         let partition = &mut state.partitions[index];
         let position = partition.next_position;
         partition.next_position += 1;
-        partition.messages.push_back(Message { position, key_hash: draft.key_hash, body: draft.body, metadata: draft.metadata });
+        partition.messages.push_back(Message {
+            position,
+            key_hash: draft.key_hash,
+            body: draft.body,
+            metadata: draft.metadata,
+        });
         Ok(Placed { partition: index, position })
     }
 
@@ -163,7 +168,8 @@ impl Queue {
 
     /// Hands out nothing more; handlers that run may settle.
     pub(super) fn close_sources(&self) {
-        let sources: Vec<_> = self.state.lock().partitions.iter().filter_map(|one| one.source.clone()).collect();
+        let sources: Vec<_> =
+            self.state.lock().partitions.iter().filter_map(|one| one.source.clone()).collect();
         for source in &sources {
             source.close();
         }
