@@ -20,6 +20,7 @@ import asyncio
 import socket
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 CHUNK_BYTES = 64 * 1024
@@ -37,7 +38,9 @@ class Connection:
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            # It may be closed already.
+            with suppress(OSError):
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             writer.transport.abort()
 
 

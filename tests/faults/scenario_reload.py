@@ -109,6 +109,8 @@ def measure(plan: Plan) -> Figures:
             pace = Pace(sent.total, plan.per_second)
             load = Load(client, client, Path(folder), cluster.bootstrap, sent, guests)
             with Senders(client, "orders", sent, pace, lists=1, singles=2):
+                wait_until(lambda: handled.distinct > 0, "the first event", PATIENCE_SECONDS)
+                handled.begin()
                 for number in range(1, plan.cycles + 1):
                     _cycle(load, number)
                 pace.stop()
@@ -158,8 +160,8 @@ def _figures(plan: Plan, load: Load, handled: Handled, orders: Comparison, other
     sent, guests = load.sent, load.guests
     missing, repeated = handled.count_missing(sent), handled.count_repeated()
     figures = Figures(
-        sent=sent.count_asked() + guests.next_number,
-        acknowledged=sent.count_acknowledged() + guests.sent.count_acknowledged(),
+        sent=sent.count_asked(),
+        acknowledged=sent.count_acknowledged(),
         handled=handled.distinct,
         lost=orders.lost + others.lost + missing,
         duplicated=orders.duplicated + others.duplicated + repeated,
@@ -168,6 +170,7 @@ def _figures(plan: Plan, load: Load, handled: Handled, orders: Comparison, other
             "cycles": plan.cycles,
             "failed calls": dict(sent.errors),
             "calls of components that come and go": guests.next_number,
+            "of them acknowledged": guests.sent.count_acknowledged(),
             "of them told that it is not there": dict(guests.gone),
             "longest gap in receiving ms": round(handled.longest_gap * 1000),
             "longest until a change was noticed ms": round(load.longest_notice * 1000),
