@@ -36,7 +36,7 @@ def markdown(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     if "skipped" in row or "failed" in row:
         why = f"skipped: {row['skipped']}" if "skipped" in row else f"**failed**: {row['failed']}"
-        return [why] + [""] * (len(COLUMNS) - 1)
+        return [" ".join(why.split())] + [""] * (len(COLUMNS) - 1)
     return [
         *(_figure(row[name]) for name in COUNTS),
         f"{row['longest_stall_ms']:,.0f} ms",

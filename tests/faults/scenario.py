@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
 
 import footprint
+import report
 from kafka_install import ServerMissing
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ EXIT_BROKEN = 1
 EXIT_SERVER_MISSING = 3
 # Printed when only the linger is left to wait for: another scenario may begin.
 LOAD_IS_OVER = "load is over; waiting for threads and descriptors to end"
-# What a component may keep of queued records (maxQueuedBytes, 64 MiB), and as much again as half of that for an
-# allocator that cannot give back pages which are used in part.
+# What a component may keep of queued records (maxQueuedBytes, 64 MiB), and half as much again for pages that are used
+# in part, which an allocator cannot give back.
 MEMORY_BOUND_MIB = 96.0
 
 Plan = TypeVar("Plan")
@@ -43,10 +44,9 @@ def main(name: str, short: Plan, long: Plan, measure: Callable[[Plan], Figures])
     # Failures on purpose are not worth a traceback each.
     logging.getLogger("bindwright").setLevel(logging.CRITICAL)
     row, status = _row(name, lambda: measure(short if options.short else long))
-    text = json.dumps(row, indent=2)
-    print(text)
+    print(report.markdown([row]))
     if options.json:
-        options.json.write_text(text)
+        options.json.write_text(json.dumps(row, indent=2))
     return status
 
 
