@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from array import array
@@ -157,7 +158,8 @@ class Handled:
         return sum(times - 1 for times in self.times if times)
 
     def count_missing(self, sent: Sent) -> int:
-        return sum(1 for done, times in zip(sent.acknowledged, self.times, strict=True) if done and not times)
+        """Acknowledged and never handled."""
+        return sum(map(operator.gt, sent.acknowledged, self.times))
 
 
 @dataclass

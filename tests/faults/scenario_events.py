@@ -159,18 +159,15 @@ def _round(number: int, plan: Plan, pace: Pace, logs: EventLogs, workers: Worker
     size = plan.events // plan.kills
     begin, end = number * size, plan.events if number == plan.kills - 1 else (number + 1) * size
 
-    def handled() -> int:
+    def missing(until: int) -> int:
         logs.look()
-        return logs.count_handled
-
-    def wanted(until: int) -> int:
-        return until - len(_for_ever(until))
+        return until - len(_for_ever(until)) - logs.count_handled
 
     pace.open_gate(end)
-    wait_while_moving(handled, lambda: wanted(begin) + size // 5)
+    wait_while_moving(lambda: missing(begin) + size // 5)
     workers.kill_oldest()
-    wait_while_moving(handled, lambda: wanted(end))
-    return handled() >= wanted(end)
+    wait_while_moving(lambda: missing(end))
+    return missing(end) <= 0
 
 
 def _read_dead_letters(cluster: KafkaCluster, plan: Plan) -> Stored:

@@ -90,7 +90,7 @@ def _repeat(cluster: KafkaCluster, topic: str, records: int, totals: Totals, fig
         with Client(folder) as client, receiving(client, "orders", handled):
             with Senders(client, "orders", sent, Pace(records, per_second=1e9), singles=2):
                 pass
-            wait_while_moving(lambda: handled.distinct, sent.count_acknowledged)
+            wait_while_moving(lambda: handled.count_missing(sent))
     comparison = compare(sent, read_topics(cluster.bootstrap, [topic], records))
     figures.expect_stored(sent, comparison)
     figures.expect_no_failed_call(sent)

@@ -94,7 +94,7 @@ def measure(plan: Plan) -> Figures:
             with Senders(client, "orders", sent, traffic.pace):
                 _make_faults(plan, network, traffic)
                 traffic.pace.stop()
-            wait_while_moving(lambda: handled.distinct, sent.count_acknowledged)
+            wait_while_moving(lambda: handled.count_missing(sent))
         stored = read_topics(f"127.0.0.1:{cluster.brokers[1].port}", [TOPIC], total)
     return _figures(plan, traffic, compare(sent, stored))
 

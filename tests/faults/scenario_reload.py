@@ -114,7 +114,7 @@ def measure(plan: Plan) -> Figures:
                 for number in range(1, plan.cycles + 1):
                     _cycle(load, number)
                 pace.stop()
-            wait_while_moving(lambda: handled.distinct, sent.count_acknowledged)
+            wait_while_moving(lambda: handled.count_missing(sent))
         orders = compare(sent, read_topics(cluster.bootstrap, TOPICS, sent.total))
         others = compare(guests.sent, read_topics(cluster.bootstrap, [GUEST_TOPIC], guests.sent.total))
     return _figures(plan, load, handled, orders, others)

@@ -132,10 +132,10 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None
         time.sleep(0.02)
 
 
-def wait_while_moving(count: Callable[[], int], wanted: Callable[[], int], quiet_seconds: float = 30.0) -> None:
-    """Until enough came, or nothing has come for so long that what is missing is lost: the figures will say it."""
-    highest, since = -1, time.monotonic()
-    while (now := count()) < wanted() and time.monotonic() - since < quiet_seconds:
-        if now > highest:
-            highest, since = now, time.monotonic()
+def wait_while_moving(missing: Callable[[], int], quiet_seconds: float = 30.0) -> None:
+    """Until nothing is missing, or nothing has come for so long that it is lost: the figures will say it."""
+    fewest, since = missing(), time.monotonic()
+    while fewest > 0 and time.monotonic() - since < quiet_seconds:
         time.sleep(0.02)
+        if (now := missing()) < fewest:
+            fewest, since = now, time.monotonic()
