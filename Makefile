@@ -21,7 +21,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find core/src core/Cargo.toml cli/
 PYTHON_SOURCES := $(shell find bindings-python -type f \( -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \
     -o -name py.typed -o -name README.md \) -not -path '*/tests/*' 2>/dev/null)
 
-.PHONY: help setup tools kafka-jars demo test check bench servers dist clean
+.PHONY: help setup tools kafka-jars demo test check bench faults servers dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,6 +76,9 @@ bench: setup kafka-jars ## measures us beside the peers, prints one table and wr
 	$(BIN)/maturin develop --quiet --release --features bench -m bindings-python/Cargo.toml
 	@rm -f $(STAMPS)/wheel
 	$(BIN)/python benches/run.py --write docs/benchmarks.md
+
+faults: setup kafka-jars $(STAMPS)/wheel ## kills and cuts things off under load, counts what arrives and writes it to docs/guarantees.md
+	@$(BIN)/python tests/faults/run.py --write docs/guarantees.md
 
 servers: setup kafka-jars ## a real Kafka until Ctrl-C
 	@$(BIN)/python scripts/servers.py

@@ -30,6 +30,7 @@ part servers run_pytest tests/servers
 [ -d bindings-node ] && part node make --no-print-directory -C bindings-node test
 [ -d bindings-uniffi ] && part java make --no-print-directory -C bindings-uniffi test
 part packages run_pytest tests/packages
+part faults "$python" tests/faults/run.py --short
 
 printf '\n==== summary\n'
 printf '%s\n' "${report[@]}"

@@ -10,6 +10,9 @@ case $python in /*) ;; *) python=$PWD/$python ;; esac
 strict() { "$python" -m mypy --strict --python-version 3.11 --enable-error-code ignore-without-code "$@"; }
 MYPYPATH=tests/servers strict tests/servers
 MYPYPATH=tests/packages strict tests/packages
+if "$python" -c 'import confluent_kafka' 2>/dev/null; then
+    (cd tests/faults && MYPYPATH=.:../servers strict ./*.py)
+fi
 MYPYPATH=examples/orders strict examples/orders/*.py
 # Each example is a program of its own.
 for program in examples/orders/python/*.py; do strict "$program"; done
