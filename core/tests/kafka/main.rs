@@ -17,6 +17,7 @@ mod fixture;
 mod groups;
 mod hostile;
 mod independent;
+mod outcomes;
 mod proxy;
 mod receiving;
 #[path = "../spec/runner/mod.rs"]
