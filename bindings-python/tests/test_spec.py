@@ -47,6 +47,11 @@ def test_dispatch(case: dict[str, Any], tmp_path: Path) -> None:
     run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
+@every_case("policies.yaml")
+def test_policies(case: dict[str, Any], tmp_path: Path) -> None:
+    run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+
+
 @every_case("kafka.yaml")
 def test_kafka(case: dict[str, Any], kafka: Kafka, tmp_path: Path) -> None:
     placeholders = {
