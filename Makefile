@@ -62,6 +62,8 @@ test: setup kafka-jars $(STAMPS)/wheel $(STAMPS)/node ## the tests of all langua
 
 check: setup $(STAMPS)/wheel ## formatting, lints, types, generated files, licences, documents
 	cargo fmt --all --check
+	@# cargo fmt does not see modules that a macro declares
+	rustfmt --check --edition 2024 $$(find core/src/components -name '*.rs')
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo xtask gen --check
 	cargo xtask licences
