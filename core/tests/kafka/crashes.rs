@@ -178,16 +178,18 @@ async fn a_consumer_killed_before_it_settled_anything_skips_nothing_with_newest(
 #[tokio::test]
 async fn an_idle_member_takes_over_from_one_that_was_killed() {
     let Some(fixture) = Fixture::with_topic(1).await else { return };
-    fixture.write("sessionTimeout: 1s\nheartbeatInterval: 200ms");
+    let settings = "sessionTimeout: 1s\nheartbeatInterval: 200ms";
+    // Members are sorted by their ids, which begin with the client's: the first one gets the only partition.
+    fixture.write(&format!("{settings}\nclientID: a"));
     let process = Process::start("handle", &fixture, "the owner");
     until("the child is in", async || fixture.members().await == 1).await;
+    fixture.write(&format!("{settings}\nclientID: b"));
     let client = fixture.client();
     let idle = crate::fixture::subscribe(&client).await;
     until("the second is in, and has nothing", async || {
         fixture.members().await == 2 && idle.health().state == bindwright::State::Ready
     })
     .await;
-    // Whoever has the partition, the other one is killed or gets it.
     let mut sent = 0;
     until("the child has the partition", async || {
         fixture.produce(vec![(0, sent.to_string())]).await;

@@ -54,13 +54,15 @@ impl Life {
             let mut reader = Reader::new(&self, consumer, memory);
             let ended =
                 guard::caught("the reader", || reader.read_until_ended()).unwrap_or_else(Ended::Broken);
-            memory = reader.end();
             match ended {
                 Ended::Stopped(result) => {
                     let _ = self.tell.send(result);
+                    // Leaves the group, which nobody who was told has to wait for.
+                    reader.end();
                     return;
                 }
                 Ended::Broken(error) => {
+                    memory = reader.end();
                     log!(warn, "the consumer is replaced: {error}");
                     self.shared.status.broken(error);
                 }

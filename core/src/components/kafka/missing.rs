@@ -34,25 +34,23 @@ impl MissingTopics {
         }
     }
 
+    /// The topics that do not exist.
+    pub(super) fn topics(&self) -> &[String] {
+        &self.missing
+    }
+
     pub(super) fn is_due(&self) -> bool {
         self.ask_at.is_some_and(|due| due <= Instant::now())
     }
 
-    /// Asks which topics do not exist and tells the status; returns those that have appeared since, as subscribing
-    /// again is the quickest way to be given their partitions.
-    pub(super) fn look(
-        &mut self,
-        consumer: &KafkaConsumer,
-        topics: &[String],
-        status: &Status,
-    ) -> Vec<String> {
+    /// Asks which topics do not exist and tells the status; `true` when one has appeared since, so that subscribing
+    /// again is the quickest way to be given its partitions.
+    pub(super) fn look(&mut self, consumer: &KafkaConsumer, topics: &[String], status: &Status) -> bool {
         self.ask_at = Some(Instant::now() + PAUSE);
         let mut missing = Vec::new();
         for topic in topics {
             // No answer is no news.
-            let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else {
-                return Vec::new();
-            };
+            let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else { return false };
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             if !found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()) {
                 missing.push(topic.clone());
@@ -61,7 +59,7 @@ impl MissingTopics {
         if missing.is_empty() {
             self.ask_at = None;
         }
-        let appeared = self.missing.iter().filter(|topic| !missing.contains(topic)).cloned().collect();
+        let appeared = self.missing.iter().any(|topic| !missing.contains(topic));
         if missing != self.missing {
             let error = (!missing.is_empty()).then(|| {
                 let what = format!("topic {:?} does not exist", missing.join(", "));

@@ -204,7 +204,7 @@ impl Reader {
         self.look_for_stalls(now)?;
         if self.missing.is_due() {
             let appeared = self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status);
-            self.welcome(&appeared)?;
+            self.topics_changed(appeared)?;
         }
         if self.shared.status.is_unavailable() && self.last_probe.elapsed() >= PROBE_PAUSE {
             self.probe();
@@ -215,18 +215,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Topics that were missing are there.
-    fn welcome(&mut self, appeared: &[String]) -> Result<()> {
-        if let Some(topic) =
-            appeared.iter().find(|topic| self.assigned.keys().any(|(known, _)| known == *topic))
-        {
-            // librdkafka may not have noticed, and would go on in the middle of the new one.
-            return Err(Error::new(ErrorCode::Backend, format!("topic {topic:?} was deleted and made anew")));
+    /// Topics that were missing are there, or topics that were there are missing.
+    fn topics_changed(&mut self, appeared: bool) -> Result<()> {
+        let deleted = |topic: &&String| self.assigned.keys().any(|(assigned, _)| assigned == *topic);
+        if let Some(topic) = self.missing.topics().iter().find(deleted) {
+            // librdkafka does not notice soon. If the topic is made anew it would go on where it was, in the middle.
+            let what = format!("topic {topic:?} was deleted");
+            return Err(failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what));
         }
         // Gives the partitions of the other topics back for a moment, so only when there is a reason.
-        if !appeared.is_empty()
-            && let Err(error) = self.subscribe()
-        {
+        if appeared && let Err(error) = self.subscribe() {
             log!(debug, "{error}");
         }
         Ok(())
