@@ -77,7 +77,7 @@ impl NativeClient {
                 convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
             let transport =
                 transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
-            let options = ClientOptions { resources, app_id, transport, timeout };
+            let options = ClientOptions { resources, app_id, transport, timeout, ..ClientOptions::default() };
             let client = py.detach(|| Client::open(options)).map_err(|error| to_py(py, &error))?;
             Ok(Self { client, subscriptions: Mutex::default() })
         })

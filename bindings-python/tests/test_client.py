@@ -112,6 +112,36 @@ def test_a_forked_child_is_told_to_open_its_own_client(program: Program, folder:
     assert (process.returncode, out, error) == (0, "FORKED\n3\n0\n", "")
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+def test_a_forked_child_leaves_alone_what_it_inherited(program: Program, folder: Folder, end: str) -> None:
+    folder.kafka()
+    process = program(
+        "import gc, os, sys\n"
+        "from bindwright import Client\n"
+        "client = Client('.')\n"
+        "client.invoke_binding('orders', 'create', b'first')\n"
+        "events = client.events('orders')\n"
+        "first = next(events)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    assert [one.error.code for one in client.components()] == ['FORKED']\n"
+        "    assert list(events) == [] and not first.ack()\n"
+        "    del client, events, first\n"
+        "    gc.collect()\n"
+        "    with Client('.') as own:\n"
+        "        own.invoke_binding('orders', 'create', b'child')\n"
+        f"    {end}\n"
+        "_, status = os.waitpid(child, 0)\n"
+        "print(status, first.ack())\n"
+        "client.invoke_binding('orders', 'create', b'parent')\n"
+        "later = [next(events), next(events)]\n"
+        "print(sorted((event.text(), event.ack()) for event in later))\n"
+        "client.close()\n"
+    )
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (0, "0 True\n[('child', True), ('parent', True)]\n", "")
+
+
 @pytest.mark.parametrize(
     "command", [[sys.executable, "-m", "bindwright"], [str(Path(sys.executable).with_name("bindwright"))]]
 )

@@ -1,7 +1,10 @@
 //! The client: the one object an application holds.
 
+mod calls;
+mod components;
+mod options;
+
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,26 +18,15 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome};
 use crate::runtime;
 use crate::telemetry;
-use crate::transport::{ComponentInfo, Embedded, Transport, TransportKind};
+use crate::transport::{Embedded, Transport, TransportKind};
+
+use calls::{CallsUnderWay, UnderWay};
+pub use options::ClientOptions;
 
 /// How long a call waits when nobody says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing waits for handlers when nobody says otherwise.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
-
-/// Where a client finds its components, and who it is. What is left out comes from the environment.
-#[derive(Debug, Clone, Default)]
-pub struct ClientOptions {
-    /// Folders or files with component documents. Left out: `BINDWRIGHT_RESOURCES` (a list separated as in `PATH`),
-    /// else `./components`, else `./resources`. Given, they also choose the embedded transport.
-    pub resources: Option<Vec<PathBuf>>,
-    /// The name that `scopes` of documents are compared with. Left out: `APP_ID`.
-    pub app_id: Option<String>,
-    /// The way to the bindings. Left out: `BINDWRIGHT_TRANSPORT`, else embedded.
-    pub transport: Option<TransportKind>,
-    /// How long a call waits when it does not say; 30 s when left out.
-    pub timeout: Option<Duration>,
-}
 
 /// Calls bindings and receives events.
 ///
@@ -63,8 +55,8 @@ struct Shared {
     subscriptions: Mutex<Vec<Subscription>>,
     /// No new subscriptions. Handlers that still run may call until they are done.
     closing: AtomicBool,
-    /// No new calls either.
-    closed: AtomicBool,
+    /// Ends with the time for new calls.
+    calls: CallsUnderWay,
     stopped: tokio::sync::OnceCell<Result<()>>,
 }
 
@@ -76,24 +68,20 @@ impl Client {
     /// components of one name. A fault in one document does not keep the others from being used: see
     /// [`faults`](Self::faults).
     pub fn open(options: ClientOptions) -> Result<Self> {
-        let kind = match (options.transport, &options.resources, variable("BINDWRIGHT_TRANSPORT")) {
-            (Some(kind), _, _) => kind,
-            (None, None, Some(text)) => TransportKind::parse(&text)?,
-            (None, _, _) => TransportKind::Embedded,
-        };
-        let app_id = options.app_id.or_else(|| variable("APP_ID"));
-        let resources = options.resources.map_or_else(default_resources, Ok)?;
-        let transport = Box::new(Embedded::open(&resources, app_id.as_deref())?);
+        let kind = options.transport_kind()?;
+        let (app_id, hot_reload, timeout) = (options.app_id(), options.hot_reload()?, options.timeout);
+        let resources = options.into_resources()?;
+        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload)?);
         tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
         Ok(Self(Arc::new(Shared {
             process: std::process::id(),
             kind,
             transport,
             runtime: runtime::handle()?,
-            timeout: options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             subscriptions: Mutex::default(),
             closing: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            calls: CallsUnderWay::default(),
             stopped: tokio::sync::OnceCell::new(),
         })))
     }
@@ -121,7 +109,7 @@ impl Client {
         request: Request,
         timeout: Option<Duration>,
     ) -> Result<Reply> {
-        let output = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         // Boxed by the trait already; polled inside the runtime, whose timers it uses.
         self.on_runtime(output.invoke(&self.call(operation, timeout), request)).await
     }
@@ -137,7 +125,7 @@ impl Client {
         requests: Vec<Request>,
         timeout: Option<Duration>,
     ) -> Result<Vec<Result<Reply>>> {
-        let output = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         Ok(self.on_runtime(output.invoke_many(&self.call(operation, timeout), requests)).await)
     }
 
@@ -156,7 +144,7 @@ impl Client {
         timeout: Option<Duration>,
         interrupted: impl FnMut() -> bool,
     ) -> Result<Reply> {
-        let output = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         let call = self.call(operation, timeout);
         let invocation = output.invoke(&call, request);
         runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
@@ -175,7 +163,7 @@ impl Client {
         timeout: Option<Duration>,
         interrupted: impl FnMut() -> bool,
     ) -> Result<Vec<Result<Reply>>> {
-        let output = self.output(name)?;
+        let (_under_way, output) = self.output(name)?;
         let call = self.call(operation, timeout);
         let invocation = output.invoke_many(&call, requests);
         runtime::block_on(&self.0.runtime, invocation, output.driver(), interrupted)
@@ -189,11 +177,13 @@ impl Client {
     /// events come when it is back.
     pub async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
         self.check_open()?;
-        if self.0.closing.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
-        }
         let subscription = self.on_runtime(self.0.transport.subscribe(name, hand_out)).await?;
         self.0.subscriptions.lock().push(subscription.clone());
+        // Closing may have begun meanwhile, and looked at the list before.
+        if self.0.closing.load(Ordering::Acquire) {
+            self.on_runtime(subscription.stop(Instant::now())).await?;
+            return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
+        }
         Ok(subscription)
     }
 
@@ -242,35 +232,34 @@ impl Client {
         Ok(())
     }
 
-    /// All components in scope and how they are, by name.
-    pub fn components(&self) -> Vec<ComponentInfo> {
-        self.0.transport.components()
-    }
-
-    /// Documents that were left out and settings that look wrong, with their places.
-    pub fn faults(&self) -> Vec<Error> {
-        self.0.transport.faults()
-    }
-
-    /// Takes in no more events, waits up to `drain` for handlers, records what was settled and leaves the brokers'
-    /// groups. Handlers may call bindings until they are done; calls that are under way finish on their own. Closing again waits for the first time to end.
+    /// Closes the client, step by step and all within `drain`: no new subscriptions and no more events; handlers
+    /// finish, and may call bindings until they do; what was settled is recorded and brokers' groups are left; then no
+    /// new calls, and those under way finish; then what [`add_component`](Self::add_component) added is flushed and
+    /// closed. A call that takes longer than `drain` still ends on its own.
+    ///
+    /// What other clients share stays open, and for ten seconds what was shared with nobody. Closing again waits for
+    /// the first time to end. In a child of a fork it does nothing.
     ///
     /// # Errors
     /// When something settled could not be recorded: it will be delivered again.
     pub async fn close(&self, drain: Duration) -> Result<()> {
-        if self.0.process != std::process::id() {
+        if self.check_process().is_err() {
             return Ok(());
         }
         self.0.closing.store(true, Ordering::Release);
         // A second caller waits for the first; should the first stop waiting, its inputs are stopped all the same.
         let deadline = Instant::now().checked_add(drain).unwrap_or_else(|| Instant::now() + FOREVER);
-        let stopped = self.0.stopped.get_or_init(|| self.stop_all(deadline)).await.clone();
-        self.0.closed.store(true, Ordering::Release);
+        self.0.stopped.get_or_init(|| self.close_all(deadline)).await.clone()
+    }
+
+    async fn close_all(&self, deadline: Instant) -> Result<()> {
+        let stopped = self.stop_all(deadline).await;
+        self.on_runtime(self.0.calls.end(deadline)).await;
+        self.on_runtime(self.0.transport.close(deadline)).await;
         stopped
     }
 
     async fn stop_all(&self, deadline: Instant) -> Result<()> {
-        self.0.transport.release();
         let subscriptions = std::mem::take(&mut *self.0.subscriptions.lock());
         let stop = |subscription: Subscription| {
             self.0.runtime.spawn(async move { subscription.stop(deadline).await })
@@ -291,17 +280,29 @@ impl Client {
         runtime::block_on(&self.0.runtime, future, None, interrupted)
     }
 
-    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>> {
-        self.check_open()?;
-        self.0.transport.output(name)
+    /// The output of a name, and the note that it is being called: in this order, so that whoever waits for calls to
+    /// end finds the output let go.
+    fn output(&self, name: &str) -> Result<(UnderWay<'_>, Arc<dyn OutputBinding>)> {
+        self.check_process()?;
+        let under_way = self.0.calls.begin()?;
+        Ok((under_way, self.0.transport.output(name)?))
     }
 
-    fn check_open(&self) -> Result<()> {
-        if self.0.process != std::process::id() {
-            return Err(Error::new(ErrorCode::Forked, "the client belongs to the parent process"));
+    fn check_process(&self) -> Result<()> {
+        if self.0.process == std::process::id() {
+            return Ok(());
         }
-        if self.0.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorCode::Closed, "the client is closed"));
+        Err(Error::new(ErrorCode::Forked, "the client belongs to the parent process"))
+    }
+
+    /// Refuses what begins something new.
+    fn check_open(&self) -> Result<()> {
+        self.check_process()?;
+        if self.0.calls.has_ended() {
+            return Err(calls::closed());
+        }
+        if self.0.closing.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
         }
         Ok(())
     }
@@ -393,23 +394,4 @@ async fn run_handler<T: Send + 'static>(
 
 fn cancelled(name: &str, operation: &str) -> Error {
     Error::new(ErrorCode::Cancelled, "the call was interrupted").component(name).operation(operation)
-}
-
-/// A variable of the environment; empty means unset.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
-}
-
-fn default_resources() -> Result<Vec<PathBuf>> {
-    if let Some(list) = std::env::var_os("BINDWRIGHT_RESOURCES").filter(|list| !list.is_empty()) {
-        return Ok(std::env::split_paths(&list).collect());
-    }
-    let found = ["./components", "./resources"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
-    found.map(|path| vec![path]).ok_or_else(|| {
-        Error::new(
-            ErrorCode::InvalidOptions,
-            "no resources: neither ./components nor ./resources is a folder",
-        )
-        .advice("Name a folder in the `resources` argument or in BINDWRIGHT_RESOURCES.")
-    })
 }

@@ -63,6 +63,11 @@ impl Lanes {
         }
     }
 
+    pub(super) fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+        self.refused = None;
+    }
+
     pub(super) fn open_source(&mut self, binding: Arc<str>, settler: Arc<dyn Settler>) -> u64 {
         let id = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
         let face = Arc::new(SourceFace { binding, closed: AtomicBool::new(false) });
@@ -137,26 +142,20 @@ impl Lanes {
         self.by_id.get(&id).is_some_and(|lane| lane.rests_until.is_some())
     }
 
-    /// Wakes lanes whose pause is over, and tries a breaker again; says when there will be the next of these.
-    pub(super) fn wake(&mut self) -> Option<Instant> {
-        let opens = match self.refused {
-            Some(Refusal::Open { until }) if until > Instant::now() => Some(until),
-            Some(Refusal::Open { .. }) => {
-                self.refused = None;
-                None
-            }
-            Some(Refusal::HalfOpenFull) | None => None,
-        };
-        [self.wake_resting(), opens].into_iter().flatten().min()
-    }
-
-    fn wake_resting(&mut self) -> Option<Instant> {
-        self.resting.peek()?;
+    /// Wakes lanes whose pause is over, and tries a breaker again that was open.
+    pub(super) fn wake(&mut self) {
+        if let Some(Refusal::Open { until }) = self.refused
+            && until <= Instant::now()
+        {
+            self.refused = None;
+        }
+        if self.resting.is_empty() {
+            return;
+        }
         let now = Instant::now();
-        while let Some(Reverse((until, id))) = self.resting.peek().copied() {
-            if until > now {
-                return Some(until);
-            }
+        while let Some(Reverse((until, id))) = self.resting.peek().copied()
+            && until <= now
+        {
             self.resting.pop();
             // A later pause of the same lane has an entry of its own.
             if let Some(lane) = self.by_id.get_mut(&id)
@@ -166,7 +165,16 @@ impl Lanes {
                 self.look_at(id);
             }
         }
-        None
+    }
+
+    /// When [`wake`](Self::wake) will have something to do.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        let rests = self.resting.peek().map(|Reverse((until, _))| *until);
+        let opens = match self.refused {
+            Some(Refusal::Open { until }) => Some(until),
+            Some(Refusal::HalfOpenFull) | None => None,
+        };
+        [rests, opens].into_iter().flatten().min()
     }
 
     /// Whether as many handlers have work as may, or the breaker lets them have no more.

@@ -15,8 +15,10 @@
 //! * Closing a source makes everything handed out from it stale: it will be delivered again to whoever is next.
 //!
 //! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
-//! an event before it is settled, `rules.rs` what settings and policies say, `subscription.rs` the handlers' side.
+//! an event before it is settled, `rules.rs` what settings and policies say, `attachment.rs` what is read from,
+//! `subscription.rs` the handlers' side.
 
+mod attachment;
 mod lane;
 mod lanes;
 mod prefix;
@@ -31,11 +33,13 @@ use std::sync::Arc;
 
 use crate::event::NewEvent;
 
+pub(crate) use attachment::ReadFrom;
 pub use prefix::SettledPrefix;
 pub use rules::OrderBy;
 pub(crate) use rules::Rules;
 pub(crate) use settling::Outputs;
 pub(crate) use state::SubscriptionState;
+pub(crate) use subscription::WeakSubscription;
 pub use subscription::{HandOut, Subscription};
 
 /// Told by dispatch what became of a source's events.

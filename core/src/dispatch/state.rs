@@ -46,6 +46,12 @@ impl SubscriptionState {
         })
     }
 
+    /// Changes the rules; nothing that came under the old ones is left by then.
+    pub(super) fn set_rules(&self, rules: Rules) {
+        self.timeout.store(nanos(rules.timeout), Ordering::Relaxed);
+        self.lanes.lock().set_rules(Arc::new(rules));
+    }
+
     pub(super) fn order_by(&self) -> OrderBy {
         self.lanes.lock().rules.order_by
     }
@@ -87,9 +93,9 @@ impl SubscriptionState {
     pub(super) fn take(&self, max: usize) -> (Vec<Event>, Option<Instant>) {
         let mut batch = Vec::new();
         let mut lanes = self.lanes.lock();
-        let next = lanes.wake();
+        lanes.wake();
         lanes.take(max, &mut batch);
-        let more = lanes.has_ready();
+        let (more, next) = (lanes.has_ready(), lanes.next_wake());
         drop(lanes);
         if more {
             // One signal can stand for several lanes: pass it on.
@@ -101,9 +107,9 @@ impl SubscriptionState {
     /// Whether there is something to take, or nothing will ever be; else when a resting lane will be ready.
     pub(super) fn look(&self) -> Result<(), Option<Instant>> {
         let mut lanes = self.lanes.lock();
-        let next = lanes.wake();
+        lanes.wake();
         if !lanes.has_ready() && !self.has_ended() {
-            return Err(next);
+            return Err(lanes.next_wake());
         }
         drop(lanes);
         // Whoever looked may never take: the signal stays for the others.

@@ -1,13 +1,15 @@
 //! A handler's side: pull a batch, report outcomes, stop.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::attachment::{Attachment, ReadFrom};
 use super::settling::{self, Job, Outputs};
-use super::{Intake, Rules, SubscriptionState};
-use crate::binding::{InputBinding, Reading};
+use super::{Rules, SubscriptionState};
+use crate::binding::InputBinding;
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome, SettleToken};
 use crate::health::{Health, State};
@@ -31,33 +33,88 @@ pub enum HandOut {
 #[derive(Clone)]
 pub struct Subscription(Arc<Attached>);
 
+/// A subscription that does not live for it.
+pub(crate) struct WeakSubscription(Weak<Attached>);
+
+impl WeakSubscription {
+    /// The subscription, unless it was dropped or has ended.
+    pub(crate) fn live(&self) -> Option<Subscription> {
+        self.0.upgrade().map(Subscription).filter(|subscription| !subscription.0.has_ended())
+    }
+}
+
 struct Attached {
     state: Arc<SubscriptionState>,
+    attachment: Attachment,
     /// For dead letters and what handlers emit.
     outputs: Arc<dyn Outputs>,
-    reading: tokio::sync::Mutex<Option<Box<dyn Reading>>>,
+    /// Somebody keeps the time of handlers.
+    expires: AtomicBool,
     /// Keeps the time for whoever polls: a package's futures need not be polled inside a runtime.
     runtime: Handle,
+}
+
+impl Attached {
+    fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
+        let (counted, jobs) = self.state.settle(outcomes);
+        for job in jobs {
+            self.begin(job);
+        }
+        counted
+    }
+
+    fn begin(&self, job: Job) {
+        self.runtime.spawn(settling::run(job, self.state.clone(), self.outputs.clone()));
+    }
+
+    /// Sees to it that handlers do not take longer than they may.
+    fn keep_time(self: &Arc<Self>) {
+        if self.state.timeout().is_some() && !self.expires.swap(true, Ordering::AcqRel) {
+            self.runtime.spawn(expire(Arc::downgrade(self)));
+        }
+    }
+
+    /// Also in a child of a fork, where everything belongs to the parent.
+    fn has_ended(&self) -> bool {
+        self.attachment.is_inherited() || self.state.has_ended()
+    }
 }
 
 impl Subscription {
     pub(crate) async fn attach(
         binding: Arc<str>,
-        input: &dyn InputBinding,
+        input: Arc<dyn InputBinding>,
         hand_out: HandOut,
         rules: Rules,
         outputs: Arc<dyn Outputs>,
     ) -> Result<Self> {
-        let timeout = rules.timeout;
-        let state = SubscriptionState::new(binding, hand_out, rules);
+        let state = SubscriptionState::new(binding, hand_out, rules.clone());
         let runtime = crate::runtime::handle()?;
-        let reading = input.start(Intake::new(state.clone())).await?;
-        let reading = tokio::sync::Mutex::new(Some(reading));
-        let attached = Arc::new(Attached { state, outputs, reading, runtime });
-        if timeout.is_some() {
-            attached.runtime.spawn(expire(Arc::downgrade(&attached)));
-        }
+        let attachment = Attachment::start(&state, input, rules).await?;
+        let expires = AtomicBool::new(false);
+        let attached = Arc::new(Attached { state, attachment, outputs, expires, runtime });
+        attached.keep_time();
         Ok(Self(attached))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakSubscription {
+        WeakSubscription(Arc::downgrade(&self.0))
+    }
+
+    /// Reads from `source` from now on: stops what it reads from, then starts. Goes on in the background; of several
+    /// that follow each other soon, the last one counts.
+    pub(crate) fn follow(&self, source: ReadFrom) {
+        let attached = self.0.clone();
+        attached.attachment.want(source);
+        self.0.runtime.spawn(async move {
+            attached.attachment.follow(&attached.state).await;
+            attached.keep_time();
+        });
+    }
+
+    /// Since when it has been reading from where it reads now; `None` while it goes from one to the other.
+    pub(crate) fn reading_since(&self) -> Option<Instant> {
+        self.0.attachment.since()
     }
 
     /// The component's name.
@@ -71,6 +128,9 @@ impl Subscription {
     /// Any executor can poll it. Cancel safe: events are taken only when they are returned. For a caller who can
     /// lose what was returned, there are [`ready`](Self::ready) and [`take_batch`](Self::take_batch).
     pub async fn next_batch(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Event>> {
+        if self.0.has_ended() {
+            return None;
+        }
         let taken = self.attempt(wait, |state| {
             if state.has_ended() {
                 return Ok(None);
@@ -87,14 +147,13 @@ impl Subscription {
     /// on its way from Rust to a language can get lost, for example with a cancelled future, and then it must not
     /// hold events. Any executor can poll it. Cancel safe.
     pub async fn ready(&self, wait: Option<Duration>) -> bool {
-        self.attempt(wait, SubscriptionState::look).await.is_some()
+        self.0.attachment.is_inherited() || self.attempt(wait, SubscriptionState::look).await.is_some()
     }
 
     /// Takes up to `max` events without waiting: none when there are none or somebody else was quicker, `None` when
     /// the subscription has ended.
     pub fn take_batch(&self, max: usize) -> Option<Vec<Event>> {
-        let state = &self.0.state;
-        (!state.has_ended()).then(|| state.take(max.max(1)).0)
+        (!self.0.has_ended()).then(|| self.0.state.take(max.max(1)).0)
     }
 
     /// Attempts again whenever something changed, and when the attempt said it should; `None` when `wait` is over.
@@ -156,7 +215,7 @@ impl Subscription {
     /// Outcomes of a batch are best told together: an event that failed takes those after it back that are not told
     /// along with it.
     pub fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
-        self.0.settle(outcomes)
+        if self.0.attachment.is_inherited() { 0 } else { self.0.settle(outcomes) }
     }
 
     /// How long a handler may take before its delivery counts as failed, where a policy says so.
@@ -167,21 +226,21 @@ impl Subscription {
     /// Gives back events that were handed out and not touched; they will be delivered again, as if for the first
     /// time. Tokens of one lane stand in the order of their events.
     pub fn release(&self, tokens: &[SettleToken]) {
-        self.0.state.release(tokens);
+        if !self.0.attachment.is_inherited() {
+            self.0.state.release(tokens);
+        }
     }
 
     /// Lanes that could be handed out now: work for one more handler each.
     pub fn lanes_waiting(&self) -> usize {
-        self.0.state.lanes_waiting()
+        if self.0.attachment.is_inherited() { 0 } else { self.0.state.lanes_waiting() }
     }
 
-    /// How it is: the connection, and whether an event holds its lane or a dead letter cannot leave.
+    /// How it is. Degraded while its connection is lost, its component is not in the resources, an event holds its
+    /// lane, a dead letter cannot leave, or a breaker keeps events back.
     pub fn health(&self) -> Health {
-        let reading = self.0.reading.try_lock();
-        let health = reading.ok().and_then(|reading| reading.as_ref().map(|reading| reading.health()));
-        let health = health.unwrap_or(Health::of(State::Connecting));
-        let trouble = self.0.state.trouble();
-        match trouble {
+        let health = self.0.attachment.health();
+        match self.0.state.trouble() {
             Some(error) => health.or_worse(Health { state: State::Degraded, error: Some(error) }),
             None => health,
         }
@@ -196,40 +255,27 @@ impl Subscription {
     /// leaves. What is not settled by then will be delivered again.
     ///
     /// Any executor can poll it, and once polled it goes on by itself when it is dropped. A second call waits for
-    /// the first.
+    /// the first. In a child of a fork it does nothing.
     ///
     /// # Errors
-    /// When something settled could not be recorded.
+    /// When something settled could not be recorded; `TIMEOUT` when the input was just being exchanged, because its
+    /// document changed, and that lasts past `deadline`.
     pub async fn stop(&self, deadline: Instant) -> Result<()> {
+        if self.0.attachment.is_inherited() {
+            return Ok(());
+        }
         self.0.state.end();
         let attached = self.0.clone();
-        let stopping = self.0.runtime.spawn(async move {
-            // Held while it stops, so that nobody believes it stopped before it has.
-            let mut reading = attached.reading.lock().await;
-            let stopped = match reading.as_mut() {
-                Some(reading) => reading.stop(deadline).await,
-                None => Ok(()),
-            };
-            *reading = None;
-            stopped
-        });
+        let stopping = self.0.runtime.spawn(async move { attached.attachment.stop(deadline).await });
         stopping.await.unwrap_or_else(|error| {
             Err(Error::new(ErrorCode::Internal, format!("stopping an input panicked: {error}")))
         })
     }
 }
 
-impl Attached {
-    fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> usize {
-        let (counted, jobs) = self.state.settle(outcomes);
-        for job in jobs {
-            self.begin(job);
-        }
-        counted
-    }
-
-    fn begin(&self, job: Job) {
-        self.runtime.spawn(settling::run(job, self.state.clone(), self.outputs.clone()));
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Subscription").field("binding", &self.binding()).finish_non_exhaustive()
     }
 }
 
@@ -237,7 +283,10 @@ impl Attached {
 async fn expire(attached: Weak<Attached>) {
     loop {
         let Some(subscription) = attached.upgrade() else { return };
-        let Some(timeout) = subscription.state.timeout() else { return };
+        let Some(timeout) = subscription.state.timeout() else {
+            subscription.expires.store(false, Ordering::Release);
+            return;
+        };
         let expired = subscription.state.expired(timeout);
         if !expired.is_empty() {
             subscription.settle(&expired);
@@ -249,21 +298,3 @@ async fn expire(attached: Weak<Attached>) {
 
 /// The shortest and the longest time between two looks at handlers that take too long.
 const EXPIRY_LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
-
-impl std::fmt::Debug for Subscription {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Subscription").field("binding", &self.binding()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let reading = self.reading.get_mut().take();
-        if let Some(mut reading) = reading
-            && let Ok(runtime) = crate::runtime::handle()
-        {
-            // Nobody is left who could settle anything: leave at once, commit what was settled.
-            runtime.spawn(async move { reading.stop(Instant::now()).await });
-        }
-    }
-}

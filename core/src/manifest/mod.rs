@@ -8,6 +8,7 @@
 mod document;
 mod files;
 mod resiliency;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use crate::error::{Error, ErrorCode, Place, Result};
 use crate::policy::Policies;
 
+pub(crate) use stamp::Stamp;
+
 /// What the resource files describe: the components meant for one app, and what could not be read.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
@@ -31,6 +34,12 @@ pub struct Manifest {
     pub faults: Vec<Error>,
     /// What the `Resiliency` documents say.
     pub(crate) policies: Policies,
+    /// A document of policies was left out, or one that may have been.
+    pub(crate) policies_incomplete: bool,
+    /// So many of the faults, from the front, left out a component or a file.
+    left_out: usize,
+    /// Of the faults, the first that [`load`](Self::load) refuses everything for.
+    duplicate: Option<Error>,
     fingerprint: u64,
 }
 
@@ -131,7 +140,16 @@ impl Manifest {
     /// [`ErrorCode::InvalidManifest`] when two components for this app have the same name. Anything else that
     /// is wrong with a file or a document leaves out only that one and is listed in [`Manifest::faults`].
     pub fn load(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        let mut reader = Reader::new(Scope::of_process(app_id));
+        Self::read_all(paths, Reader::new(Scope::of_process(app_id)))
+    }
+
+    /// As [`load`](Self::load), except that components of one name are faults like others, and all left out.
+    pub(crate) fn load_again(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
+        let reader = Reader::new(Scope::of_process(app_id));
+        Self::read_all(paths, Reader { duplicates_are_faults: true, ..reader })
+    }
+
+    fn read_all(paths: &[PathBuf], mut reader: Reader<'_>) -> Result<Self> {
         for path in paths {
             for file in files::of(path)? {
                 let name = file.path.display().to_string();
@@ -163,10 +181,20 @@ impl Manifest {
         Ok(reader.finish())
     }
 
+    /// Of the faults, those for which a component or a file was left out.
+    pub(crate) fn left_out(&self) -> &[Error] {
+        &self.faults[..self.left_out]
+    }
+
     /// A number that differs when the files read, their names, the app id or the namespace differ.
     /// Meant for comparison within one process: another build may compute another number.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// The first of the faults that are two components of one name; only [`load_again`](Self::load_again) leaves any.
+    pub(crate) fn duplicate(&self) -> Option<&Error> {
+        self.duplicate.as_ref()
     }
 
     /// The component of this name.
@@ -185,9 +213,13 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn of_process(app_id: Option<&'a str>) -> Self {
-        let namespace = std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
-        Self { app_id, namespace }
+        Self { app_id, namespace: namespace() }
     }
+}
+
+/// The namespace of this process, if the environment names one.
+pub(crate) fn namespace() -> Option<String> {
+    std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty())
 }
 
 /// A manifest in the making.
@@ -200,6 +232,10 @@ struct Reader<'a> {
     names: HashMap<Arc<str>, Taken>,
     /// The components that are not meant for this app; a policy may still name them.
     hidden: Vec<String>,
+    /// Two components of one name leave out both, instead of everything.
+    duplicates_are_faults: bool,
+    /// What is wrong with documents of policies.
+    policy_faults: Vec<Error>,
 }
 
 /// Who has a name already.
@@ -212,7 +248,15 @@ impl<'a> Reader<'a> {
     fn new(scope: Scope<'a>) -> Self {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
-        Self { scope, manifest: Manifest::default(), hasher, names: HashMap::new(), hidden: Vec::new() }
+        Self {
+            scope,
+            manifest: Manifest::default(),
+            hasher,
+            names: HashMap::new(),
+            hidden: Vec::new(),
+            duplicates_are_faults: false,
+            policy_faults: Vec::new(),
+        }
     }
 
     fn read(&mut self, text: &[u8], file: &str) -> Result<()> {
@@ -222,6 +266,8 @@ impl<'a> Reader<'a> {
             let document = match yaml::compose(&part) {
                 Ok(document) => document,
                 Err(flaw) => {
+                    // It may have been one of policies.
+                    self.manifest.policies_incomplete = true;
                     self.manifest.faults.push(flaw.into_error(&file));
                     continue;
                 }
@@ -237,8 +283,11 @@ impl<'a> Reader<'a> {
     fn read_document(&mut self, root: &yaml::Node, file: &Arc<str>) -> Result<()> {
         if resiliency::is_meant(root) {
             let document = resiliency::read(root, file, &self.scope);
-            self.manifest.faults.extend(document.faults);
-            document.policies.into_iter().for_each(|policies| self.manifest.policies.merge(policies));
+            self.policy_faults.extend(document.faults);
+            match document.policies {
+                Some(policies) => self.manifest.policies.merge(policies),
+                None => self.manifest.policies_incomplete = true,
+            }
             return Ok(());
         }
         let header = match document::header(root, file, &self.scope, &mut self.hidden) {
@@ -249,7 +298,15 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         };
-        self.take_name(&header)?;
+        if let Err(duplicate) = self.take_name(&header) {
+            if !self.duplicates_are_faults {
+                return Err(duplicate);
+            }
+            self.manifest.components.retain(|component| component.name != header.name);
+            self.manifest.duplicate.get_or_insert_with(|| duplicate.clone());
+            self.manifest.faults.push(duplicate);
+            return Ok(());
+        }
         match header.into_component() {
             Ok(component) => self.manifest.components.push(component),
             Err(faults) => self.manifest.faults.extend(faults),
@@ -278,7 +335,8 @@ impl<'a> Reader<'a> {
         // Only now: a document may name what stands in a later one.
         let known = self.names.keys().map(|name| &**name).chain(self.hidden.iter().map(String::as_str));
         let faults = self.manifest.policies.faults(&known.collect::<Vec<_>>());
-        self.manifest.faults.extend(faults);
+        self.manifest.left_out = self.manifest.faults.len();
+        self.manifest.faults.extend(self.policy_faults.into_iter().chain(faults));
         self.manifest.fingerprint = self.hasher.finish();
         self.manifest
     }

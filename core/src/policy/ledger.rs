@@ -17,6 +17,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// One attempt, and no pause.
+    pub(crate) const ONCE: Self = Self { attempts: Some(1), longest: None, pauses: Some(Duration::ZERO) };
+
     /// The ledger of a back-off whose attempts take up to `timeout` each.
     pub(crate) fn of(backoff: &Backoff, timeout: Option<Duration>) -> Self {
         let Some(retries) = backoff.retries else {

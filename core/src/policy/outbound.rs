@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::breaker::{BreakerState, Permit, Refusal};
-use super::{Breaker, Retry};
+use super::{Backoff, Breaker, Ledger, Retry};
 use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 
 /// What concerns the calls of one component.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Outbound {
     /// How long one attempt may take.
     pub(crate) timeout: Option<Duration>,
@@ -136,6 +136,12 @@ impl Outbound {
             }
         }
         failed
+    }
+
+    /// How often a call is attempted, and how long that takes.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let once = Backoff { retries: Some(0), ..Backoff::default() };
+        Ledger::of(self.retry.as_ref().map_or(&once, |retry| &retry.backoff), self.timeout)
     }
 
     /// The health of the component, not better than the breaker's.

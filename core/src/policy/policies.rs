@@ -93,6 +93,13 @@ impl Policies {
         self.targets.extend(later.targets);
     }
 
+    /// These, and `others`, which stand for those of the same name.
+    pub(crate) fn with(&self, others: Self) -> Self {
+        let mut all = self.clone();
+        all.merge(others);
+        all
+    }
+
     /// What concerns the calls of a component, with a breaker of its own; `None` when nothing does.
     ///
     /// # Errors

@@ -7,30 +7,23 @@ use std::time::Instant;
 use async_trait::async_trait;
 use tracing::Instrument;
 
+use super::view::View;
 use super::{ComponentInfo, Transport};
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
-use crate::dispatch::{HandOut, Outputs, Subscription};
-use crate::engine::{Engine, EngineLease};
+use crate::dispatch::{HandOut, Subscription};
+use crate::engine::Reload;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
+use crate::instances::Opened;
 use crate::policy::Outbound;
 use crate::telemetry;
 
-/// A client's share of the engine.
-pub(crate) struct Embedded(Arc<Lease>);
-
-/// Shared with subscriptions, whose dead letters and emissions need outputs.
-struct Lease(EngineLease);
-
-impl Outputs for Lease {
-    fn output(&self, name: &str) -> Result<Arc<dyn OutputBinding>> {
-        self.0.output(name)
-    }
-}
+/// A client's components: its own, and its share of the engine.
+pub(crate) struct Embedded(Arc<View>);
 
 impl Embedded {
-    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        Ok(Self(Arc::new(Lease(Engine::lease(resources, app_id)?))))
+    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>, hot_reload: bool) -> Result<Self> {
+        Ok(Self(View::open(resources, app_id, hot_reload)?))
     }
 }
 
@@ -41,28 +34,48 @@ impl Transport for Embedded {
     }
 
     async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
-        let (name, input, rules) = self.0.0.input(name)?;
-        let attached = Subscription::attach(name.clone(), &*input, hand_out, rules, self.0.clone()).await;
-        attached.map_err(|error| error.component(name))
+        self.0.subscribe(name, hand_out).await
     }
 
     fn components(&self) -> Vec<ComponentInfo> {
-        self.0.0.components()
+        self.0.components()
     }
 
     fn faults(&self) -> Vec<Error> {
-        self.0.0.faults()
+        self.0.faults()
     }
 
-    fn release(&self) {
-        self.0.0.release();
+    fn add_component(&self, text: &str) -> Result<Vec<String>> {
+        self.0.add(text)
+    }
+
+    fn remove_component(&self, name: &str) -> Result<()> {
+        self.0.remove(name)
+    }
+
+    async fn reload(&self) -> Result<Reload> {
+        let view = self.0.clone();
+        // Reads files, and is called by whoever wants to.
+        let looked = tokio::task::spawn_blocking(move || view.engine().reload()).await;
+        looked.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("looking at the resources: {error}")))
+        })
+    }
+
+    async fn ready(&self, deadline: Instant) -> Result<()> {
+        self.0.ready(deadline).await
+    }
+
+    async fn close(&self, deadline: Instant) {
+        self.0.close(deadline).await;
     }
 }
 
 /// A component's output as callers get it: every call, of whichever component, passes here.
 pub(crate) struct Guarded {
     pub(crate) name: Arc<str>,
-    pub(crate) binding: Arc<dyn OutputBinding>,
+    /// Closed when the last one who uses it lets go.
+    pub(crate) binding: Opened,
     /// Retries, breaker and timeout around `binding`, where a document asks for any.
     pub(crate) policy: Option<Outbound>,
 }

@@ -1,14 +1,18 @@
 //! How a client reaches its bindings: one trait, three ways.
 
 mod embedded;
+mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 
 use crate::binding::OutputBinding;
 use crate::dispatch::{HandOut, Subscription};
+use crate::engine::Reload;
 use crate::error::{Error, ErrorCode, Result};
+use crate::health::State;
 use crate::policy::Ledger;
 
 pub(crate) use embedded::{Embedded, Guarded};
@@ -65,6 +69,11 @@ pub struct ComponentInfo {
     pub output: bool,
     /// How often an event of it is delivered at most, and how long that takes; `None` for what does not receive.
     pub redelivery: Option<Ledger>,
+    /// How often a call of it is attempted at most, and how long that takes, within the caller's deadline; `None` for
+    /// what does not send.
+    pub retries: Option<Ledger>,
+    /// How it is: the worse of its output and of what is subscribed to it.
+    pub state: State,
     /// Why it cannot be used, or the last error of its connection.
     pub error: Option<Error>,
 }
@@ -84,6 +93,18 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Documents that were left out, and settings that look wrong.
     fn faults(&self) -> Vec<Error>;
 
-    /// Gives the bindings back; what other clients of the process use stays open.
-    fn release(&self);
+    /// Adds components that only this client sees.
+    fn add_component(&self, text: &str) -> Result<Vec<String>>;
+
+    /// Removes a component, for this client only.
+    fn remove_component(&self, name: &str) -> Result<()>;
+
+    /// Looks at the resource files now.
+    async fn reload(&self) -> Result<Reload>;
+
+    /// Opens what can send and waits until it is ready.
+    async fn ready(&self, deadline: Instant) -> Result<()>;
+
+    /// Closes what is this client's own and gives the rest back; what other clients of the process use stays open.
+    async fn close(&self, deadline: Instant);
 }

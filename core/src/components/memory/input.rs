@@ -1,6 +1,8 @@
 //! Receiving from a queue: one task per subscription, which waits for its turn and then fills the sources.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -35,8 +37,17 @@ impl InputBinding for MemoryInput {
         let settings = self.0.clone();
         let queue = Hold::of(&settings.queue, settings.partitions);
         let wanted = Wanted { intake, max_uncommitted: settings.max_uncommitted };
+        let mut line = Box::pin(queue.turn.clone().lock_owned());
+        // Stands in line from here on: the first to subscribe is the first to read.
+        let first = poll_fn(|context| Poll::Ready(line.as_mut().poll(context))).await;
+        let turn = async move {
+            match first {
+                Poll::Ready(alone) => alone,
+                Poll::Pending => line.await,
+            }
+        };
         let (stop, stopped) = oneshot::channel();
-        let task = runtime::handle()?.spawn(read(queue, wanted, stopped));
+        let task = runtime::handle()?.spawn(read(queue, wanted, turn, stopped));
         Ok(Box::new(MemoryReading { settings, opened: Instant::now(), at_work: Some((stop, task)) }))
     }
 
@@ -77,9 +88,14 @@ impl Drop for Turn {
     }
 }
 
-async fn read(queue: Hold, wanted: Wanted, mut stopped: oneshot::Receiver<Instant>) {
+async fn read(
+    queue: Hold,
+    wanted: Wanted,
+    turn: impl Future<Output = OwnedMutexGuard<()>>,
+    mut stopped: oneshot::Receiver<Instant>,
+) {
     let turn = tokio::select! {
-        alone = queue.turn.clone().lock_owned() => Turn { queue: queue.clone(), _alone: alone },
+        alone = turn => Turn { queue: queue.clone(), _alone: alone },
         _ = &mut stopped => return,
     };
     let deadline = loop {

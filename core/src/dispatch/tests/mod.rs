@@ -130,9 +130,9 @@ impl Bench {
     fn with(hand_out: HandOut, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules::new(&RuntimeSettings::default(), QUICK, None);
         change(&mut rules);
-        let (input, sent) = (Input::default(), Arc::<Sent>::default());
+        let (input, sent) = (Arc::<Input>::default(), Arc::<Sent>::default());
         let way = Arc::new(Way(sent.clone()));
-        let subscription = wait(Subscription::attach("orders".into(), &input, hand_out, rules, way));
+        let subscription = wait(Subscription::attach("orders".into(), input.clone(), hand_out, rules, way));
         let intake = input.0.lock().clone().expect("started");
         Self { subscription: subscription.expect("attached"), intake, ledger: Arc::default(), sent }
     }

@@ -28,7 +28,7 @@ pub(super) fn is_meant(root: &Node) -> bool {
 /// What one document says.
 #[derive(Default)]
 pub(super) struct Document {
-    /// `None` when it is not meant for this app, or has faults.
+    /// `None` when it has faults.
     pub(super) policies: Option<Policies>,
     /// What is wrong, and what looks wrong.
     pub(super) faults: Vec<Error>,
@@ -64,7 +64,7 @@ impl Reader<'_> {
         let audience = self.keep(Audience::of(root, metadata))?;
         if !audience.includes(scope) {
             tracing::debug!(file = %self.file, line = root.line, "passed over: not in scope");
-            return None;
+            return Some(Policies::default());
         }
         let mut policies = Policies::default();
         self.warn_of_unknown(root, "", &["apiVersion", "kind", "metadata", "scopes", "spec"]);

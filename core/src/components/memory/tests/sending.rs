@@ -1,5 +1,7 @@
 //! Operations, failures on demand, settings, and how long queues live.
 
+use std::task::Poll;
+
 use super::*;
 
 #[tokio::test]
@@ -92,13 +94,12 @@ async fn a_full_queue_waits_for_room_until_the_deadline() {
     let soon = Some(Duration::from_millis(30));
     let refused = client.invoke_binding("orders", "create", Request::new("b"), soon).await;
     assert_eq!(code(refused), ErrorCode::QueueFull);
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move { send(&client, "c").await }
-    });
+    let mut waiting = std::pin::pin!(send(&client, "c"));
+    let waits = std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+    assert!(waits.await);
     let subscription = subscribe(&client, HandOut::Freely).await;
     assert_eq!(receive(&subscription).await, "a");
-    waiting.await.expect("no panic").expect("sent");
+    waiting.await.expect("sent");
     assert_eq!(receive(&subscription).await, "c");
 }
 

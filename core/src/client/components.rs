@@ -1,0 +1,80 @@
+//! What a client says about its components, and how it changes them.
+
+use std::time::{Duration, Instant};
+
+use super::{Client, ClientOptions, FOREVER};
+use crate::engine::Reload;
+use crate::error::{Error, Result};
+use crate::transport::ComponentInfo;
+
+impl Client {
+    /// [`open`](Self::open), then [`ready`](Self::ready).
+    ///
+    /// # Errors
+    /// As the two.
+    pub async fn open_ready(options: ClientOptions, timeout: Duration) -> Result<Self> {
+        let client = Self::open(options)?;
+        client.ready(timeout).await?;
+        Ok(client)
+    }
+
+    /// Opens the output of every component that can send, and waits until each works; so do inputs that somebody
+    /// subscribed to. Inputs that nobody subscribed to stay closed and do not count, nor do components whose documents
+    /// say `ignoreErrors: true` once they failed.
+    ///
+    /// # Errors
+    /// The error of the first component that failed: its document is wrong, or its backend did not answer within its
+    /// `initTimeout` (5 s when the document does not say). When `timeout` is over before that: `UNAVAILABLE` with the
+    /// last error, or `TIMEOUT` where there is none, naming the components that are not ready. `FORKED`, `CLOSED`.
+    ///
+    /// The client stays usable: what is not ready yet goes on connecting.
+    pub async fn ready(&self, timeout: Duration) -> Result<()> {
+        self.check_open()?;
+        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + FOREVER);
+        self.on_runtime(self.0.transport.ready(deadline)).await
+    }
+
+    /// All components in scope and how they are, by name.
+    pub fn components(&self) -> Vec<ComponentInfo> {
+        self.0.transport.components()
+    }
+
+    /// Documents that were left out and settings that look wrong, with their places.
+    pub fn faults(&self) -> Vec<Error> {
+        self.0.transport.faults()
+    }
+
+    /// Adds the components of a YAML text, all or none of them, and gives their names. They belong to this client,
+    /// take precedence over components of the same name in the files, and are closed with the client. What is
+    /// subscribed to such a name follows.
+    ///
+    /// # Errors
+    /// `INVALID_MANIFEST`, `INVALID_SETTINGS` and `UNKNOWN_TYPE` as for files, with `<text>` as the file;
+    /// `INVALID_MANIFEST` also for a name that this client has added before, and for a text without a component for
+    /// this app. `FORKED`, `CLOSED`.
+    pub fn add_component(&self, text: &str) -> Result<Vec<String>> {
+        self.check_open()?;
+        self.0.transport.add_component(text)
+    }
+
+    /// Removes a component that was added, so that one of the same name in the files is seen again; or hides one of
+    /// the files from this client. Calls under way finish; subscriptions wait for the name to come back.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, `FORKED`, `CLOSED`.
+    pub fn remove_component(&self, name: &str) -> Result<()> {
+        self.check_open()?;
+        self.0.transport.remove_component(name)
+    }
+
+    /// Looks at the resource files now, instead of within two seconds, and applies what they say, even when they
+    /// are just being written. For all clients of the same resources and app id.
+    ///
+    /// # Errors
+    /// `INVALID_OPTIONS` when hot reload is off, `FORKED`, `CLOSED`. What is wrong with the files is no error of this
+    /// call, see [`Reload::faults`].
+    pub async fn reload(&self) -> Result<Reload> {
+        self.check_open()?;
+        self.on_runtime(self.0.transport.reload()).await
+    }
+}

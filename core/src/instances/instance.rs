@@ -1,0 +1,277 @@
+//! One component: its document, its type, and its output once somebody used it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Opened;
+use crate::binding::{InputBinding, OutputBinding};
+use crate::dispatch::{Rules, Subscription};
+use crate::error::{Error, ErrorCode, Result};
+use crate::health::{Health, State};
+use crate::manifest::Component;
+use crate::policy::{Inbound, Ledger, Outbound, Policies};
+use crate::registry::{self, ComponentType};
+use crate::settings::RuntimeSettings;
+use crate::transport::{ComponentInfo, Guarded};
+
+/// A component that calls and subscriptions can use, or the reason why they cannot.
+pub(crate) struct Instance {
+    component: Component,
+    component_type: Result<ComponentType>,
+    /// What the policies want for its calls and its events.
+    outbound: Result<Option<Outbound>>,
+    inbound: Result<Option<Inbound>>,
+    /// Both as they were at the beginning, to be compared.
+    policies: String,
+    /// Settings that look wrong and do no harm.
+    warnings: Vec<Error>,
+    output: Mutex<Output>,
+    process: u32,
+}
+
+#[derive(Default)]
+struct Output {
+    opened: Option<Arc<Guarded>>,
+    /// Why it could not be opened the last time.
+    refused: Option<Error>,
+    /// Another instance has taken its place: nothing is opened any more.
+    retired: bool,
+}
+
+/// What somebody who waits for components to be ready finds.
+pub(crate) enum Readiness {
+    Ready,
+    /// The component was opened; this is the last error of its connection.
+    Waiting(Option<Error>),
+    Failed(Error),
+}
+
+/// Whether a document says the same as the one that an instance was made of. Where it stands in its file, labels
+/// and the like do not count.
+pub(crate) fn is_same(old: &Instance, new: &Instance) -> bool {
+    if old.policies != new.policies {
+        return false;
+    }
+    let (old, new) = (&old.component, &new.component);
+    let properties = |component: &Component| -> Vec<(String, String)> {
+        component.properties.iter().map(|one| (one.name.clone(), one.value.clone())).collect()
+    };
+    old.component_type == new.component_type
+        && old.version == new.version
+        && old.ignore_errors == new.ignore_errors
+        && old.init_timeout == new.init_timeout
+        && old.scopes == new.scopes
+        && properties(old) == properties(new)
+}
+
+impl Instance {
+    /// Checks type and settings, connects to nothing.
+    pub(crate) fn new(component: Component, policies: &Policies) -> Self {
+        let mut warnings = Vec::new();
+        let component_type = registry::find(&component).and_then(|component_type| {
+            let checked = component_type.check_settings(&component);
+            warnings = checked.map_err(|error| error.component(component.name.clone()))?;
+            Ok(component_type)
+        });
+        let (outbound, inbound) = (policies.outbound(&component.name), policies.inbound(&component.name));
+        let policies = format!("{outbound:?} {inbound:?}");
+        let (output, process) = (Mutex::default(), std::process::id());
+        Self { component, component_type, outbound, inbound, policies, warnings, output, process }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.component.name
+    }
+
+    /// Why its document cannot be used.
+    pub(crate) fn fault(&self) -> Option<&Error> {
+        self.component_type.as_ref().err()
+    }
+
+    /// What is wrong with its document, be it harmless.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = Error> {
+        self.warnings.iter().chain(self.fault()).cloned()
+    }
+
+    /// The output, opened if need be; `None` when another instance has taken this one's place.
+    pub(super) fn output(&self) -> Result<Option<Arc<dyn OutputBinding>>> {
+        let mut output = self.output.lock();
+        if let Some(opened) = &output.opened {
+            return Ok(Some(opened.clone()));
+        }
+        if output.retired {
+            return Ok(None);
+        }
+        match self.open_output() {
+            Ok(opened) => {
+                output.refused = None;
+                Ok(Some(output.opened.insert(opened).clone()))
+            }
+            Err(error) => {
+                output.refused = self.must_send().then(|| error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn open_output(&self) -> Result<Arc<Guarded>> {
+        let component_type = self.component_type.clone()?;
+        let policy = self.outbound.clone()?;
+        let name = self.name().clone();
+        let binding =
+            component_type.open_output(&self.component).map_err(|error| error.component(name.clone()))?;
+        Ok(Arc::new(Guarded { name, binding: Opened::new(binding), policy }))
+    }
+
+    /// An input, and the rules for its events. Every call opens one of its own: its readers share the work. The breaker
+    /// is one for all of them.
+    pub(crate) fn open_input(&self) -> Result<(Arc<dyn InputBinding>, Rules)> {
+        let policy = self.inbound.clone()?;
+        let opened = self.component_type.clone()?.open_input(&self.component).and_then(|input| {
+            let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery(), policy);
+            Ok((input, rules))
+        });
+        opened.map_err(|error| error.component(self.name().clone()))
+    }
+
+    /// An error of a setting, with its place.
+    pub(crate) fn setting_error(&self, setting: &str, message: String) -> Error {
+        let property = self.component.properties.iter().find(|one| one.name.eq_ignore_ascii_case(setting));
+        let place = property.map_or(&self.component.place, |property| &property.value_place);
+        Error::new(ErrorCode::InvalidSettings, message).component(self.name().clone()).place(place.clone())
+    }
+
+    /// Whether calls can be sent to it, as far as its document tells.
+    pub(crate) fn check_can_send(&self) -> Result<()> {
+        if let Some(error) = self.fault() {
+            return Err(error.clone());
+        }
+        if self.can_send() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::UnsupportedDirection, "the component does not send"))
+    }
+
+    /// Opens what is in use of `old`, so that a document that cannot do as much is found out before it takes over.
+    pub(crate) fn prepare(&self, old: &Self, is_read: bool) -> Result<()> {
+        if let Some(error) = self.fault() {
+            return Err(error.clone());
+        }
+        if is_read {
+            self.open_input()?;
+        }
+        let sends = old.output.lock().opened.is_some();
+        if sends { self.output().map(drop) } else { Ok(()) }
+    }
+
+    /// Gives up the output; from now on another instance is asked.
+    pub(super) fn retire(&self) -> Option<Arc<Guarded>> {
+        let mut output = self.output.lock();
+        output.retired = true;
+        output.opened.take()
+    }
+
+    fn can(&self, able: fn(&ComponentType) -> bool) -> bool {
+        self.component_type.as_ref().is_ok_and(able)
+    }
+
+    fn can_send(&self) -> bool {
+        self.component.direction.output && self.can(ComponentType::can_send)
+    }
+
+    fn can_receive(&self) -> bool {
+        self.component.direction.input && self.can(ComponentType::can_receive)
+    }
+
+    /// Whether sending is what the component is for. Many documents of receivers name no `direction` and lack the
+    /// settings of a sender; nothing is wrong with those.
+    fn must_send(&self) -> bool {
+        self.can_send() && (!self.can_receive() || self.component.direction.explicit_input)
+    }
+
+    /// How it is, with the subscriptions that read from it.
+    pub(crate) fn health(&self, subscriptions: &[Subscription]) -> Health {
+        if self.process != std::process::id() {
+            return failed(Error::new(ErrorCode::Forked, "the component belongs to the parent process"));
+        }
+        if let Some(error) = self.fault() {
+            return failed(error.clone());
+        }
+        let sending = {
+            let output = self.output.lock();
+            match (&output.opened, &output.refused) {
+                (Some(opened), _) => self.judge(opened.binding.health(), Some(opened.binding.since)),
+                (None, Some(error)) => failed(error.clone()),
+                (None, None) => Health::of(State::Idle),
+            }
+        };
+        subscriptions.iter().fold(sending, |health, subscription| {
+            health.or_worse(self.judge(subscription.health(), subscription.reading_since()))
+        })
+    }
+
+    /// A connection that is not there after `initTimeout` has failed, though it is still tried.
+    fn judge(&self, health: Health, since: Option<Instant>) -> Health {
+        let timeout = self.component.init_timeout;
+        let is_late = since.is_some_and(|since| since.elapsed() >= timeout);
+        if health.state != State::Connecting || !is_late {
+            return health;
+        }
+        failed(health.error.unwrap_or_else(|| self.unanswered(timeout)))
+    }
+
+    fn unanswered(&self, timeout: Duration) -> Error {
+        let message = format!("the backend did not answer within {timeout:?} (initTimeout)");
+        Error::new(ErrorCode::Unavailable, message).component(self.name().clone())
+    }
+
+    /// Opens the output of a component that can send, and says how far it is.
+    pub(crate) fn readiness(&self, subscriptions: &[Subscription]) -> Readiness {
+        let opened = if self.can_send() { self.output().map(drop) } else { Ok(()) };
+        let unfit =
+            opened.err().filter(|error| self.must_send() || error.code() != ErrorCode::InvalidSettings);
+        let health = match unfit {
+            Some(error) => failed(error),
+            None => self.health(subscriptions),
+        };
+        match health.state {
+            State::Idle | State::Ready => Readiness::Ready,
+            State::Failed if self.component.ignore_errors => Readiness::Ready,
+            State::Failed => Readiness::Failed(
+                health.error.unwrap_or_else(|| self.unanswered(self.component.init_timeout)),
+            ),
+            State::Connecting | State::Degraded => Readiness::Waiting(health.error),
+        }
+    }
+
+    pub(crate) fn info(&self, subscriptions: &[Subscription]) -> ComponentInfo {
+        let health = self.health(subscriptions);
+        ComponentInfo {
+            name: self.name().to_string(),
+            component_type: self.component.component_type.clone(),
+            version: self.component.version.clone(),
+            input: self.can_receive(),
+            output: self.can_send(),
+            redelivery: self.open_input().ok().map(|(_, rules)| rules.ledger()),
+            retries: self
+                .outbound
+                .as_ref()
+                .ok()
+                .filter(|_| self.can_send())
+                .map(|outbound| outbound.as_ref().map_or(Ledger::ONCE, Outbound::ledger)),
+            state: health.state,
+            error: health.error,
+        }
+    }
+}
+
+fn failed(error: Error) -> Health {
+    Health { state: State::Failed, error: Some(error) }
+}
