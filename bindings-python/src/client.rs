@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bindwright::{
-    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Metadata, Request, Result, TransportKind,
+    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Ledger, Metadata, Request, Result,
+    TransportKind,
 };
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -19,10 +20,22 @@ use crate::subscription::{Shared, Subscription};
 use crate::trace;
 use crate::waiting::Interrupts;
 
-/// One component, as a tuple: name, type, version, input, output, error, redelivery.
-type Component<'py> = (String, String, String, bool, bool, Option<Bound<'py, PyAny>>, Option<Redelivery>);
+/// One component, as a tuple: name, type, version, input, output, state, error, redelivery, retries.
+type Component<'py> = (
+    String,
+    String,
+    String,
+    bool,
+    bool,
+    &'static str,
+    Option<Bound<'py, PyAny>>,
+    Option<LedgerParts>,
+    Option<LedgerParts>,
+);
 /// Attempts, longest seconds, seconds of pauses.
-type Redelivery = (Option<u32>, Option<f64>, Option<f64>);
+type LedgerParts = (Option<u32>, Option<f64>, Option<f64>);
+/// What a look at the files changed: added, changed, removed, faults.
+type Reload<'py> = (Vec<String>, Vec<String>, Vec<String>, Vec<Bound<'py, PyAny>>);
 
 #[pyclass(frozen, module = "bindwright._native")]
 pub(crate) struct NativeClient {
@@ -64,20 +77,21 @@ impl NativeClient {
 #[pymethods]
 impl NativeClient {
     #[new]
-    #[pyo3(signature = (resources, app_id, transport, timeout, /))]
+    #[pyo3(signature = (resources, app_id, transport, timeout, hot_reload, /))]
     fn new(
         py: Python<'_>,
         resources: Option<Vec<PathBuf>>,
         app_id: Option<String>,
         transport: Option<&str>,
         timeout: &Bound<'_, PyAny>,
+        hot_reload: Option<bool>,
     ) -> PyResult<Self> {
         guarded(py, || {
             let timeout =
                 convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
             let transport =
                 transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
-            let options = ClientOptions { resources, app_id, transport, timeout, ..ClientOptions::default() };
+            let options = ClientOptions { resources, app_id, transport, timeout, hot_reload };
             let client = py.detach(|| Client::open(options)).map_err(|error| to_py(py, &error))?;
             Ok(Self { client, subscriptions: Mutex::default() })
         })
@@ -177,14 +191,57 @@ impl NativeClient {
             let components = py.detach(|| self.client.components());
             let tuple = |info: ComponentInfo| {
                 let error = info.error.map(|error| exception(py, &error)).transpose()?;
-                let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-                let redelivery = info
-                    .redelivery
-                    .map(|ledger| (ledger.attempts, seconds(ledger.longest), seconds(ledger.pauses)));
-                let (name, version) = (info.name, info.version);
-                Ok((name, info.component_type, version, info.input, info.output, error, redelivery))
+                Ok((
+                    info.name,
+                    info.component_type,
+                    info.version,
+                    info.input,
+                    info.output,
+                    info.state.as_str(),
+                    error,
+                    info.redelivery.map(parts),
+                    info.retries.map(parts),
+                ))
             };
             components.into_iter().map(tuple).collect()
+        })
+    }
+
+    /// Open what can send and wait until it works, for up to `timeout`; without one for as long as a call.
+    #[pyo3(signature = (timeout, /))]
+    fn ready(&self, py: Python<'_>, timeout: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(py, || {
+            let timeout =
+                convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
+            let timeout = timeout.unwrap_or(bindwright::DEFAULT_TIMEOUT);
+            let mut interrupts = Interrupts::default();
+            let ready = py.detach(|| self.client.block_on(self.client.ready(timeout), || interrupts.look()));
+            interrupts.check()?;
+            ready.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))
+        })
+    }
+
+    /// Add the components of a text, for this client only; their names.
+    #[pyo3(signature = (text, /))]
+    fn add_component(&self, py: Python<'_>, text: &str) -> PyResult<Vec<String>> {
+        guarded(py, || py.detach(|| self.client.add_component(text)).map_err(|error| to_py(py, &error)))
+    }
+
+    /// Remove a component, for this client only.
+    #[pyo3(signature = (name, /))]
+    fn remove_component(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        guarded(py, || py.detach(|| self.client.remove_component(name)).map_err(|error| to_py(py, &error)))
+    }
+
+    /// Look at the resource files now.
+    fn reload<'py>(&self, py: Python<'py>) -> PyResult<Reload<'py>> {
+        guarded(py, || {
+            let mut interrupts = Interrupts::default();
+            let reload = py.detach(|| self.client.block_on(self.client.reload(), || interrupts.look()));
+            interrupts.check()?;
+            let reload = reload.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))?;
+            let faults = reload.faults.iter().map(|error| exception(py, error));
+            Ok((reload.added, reload.changed, reload.removed, faults.collect::<PyResult<_>>()?))
         })
     }
 
@@ -212,6 +269,11 @@ impl NativeClient {
     fn transport(&self) -> &'static str {
         self.client.transport().as_str()
     }
+}
+
+fn parts(ledger: Ledger) -> LedgerParts {
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    (ledger.attempts, seconds(ledger.longest), seconds(ledger.pauses))
 }
 
 fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> Result<Request, Fault> {

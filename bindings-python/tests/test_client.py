@@ -25,7 +25,7 @@ def test_components_tell_what_they_can_do(folder: Folder) -> None:
     with Client([folder.path]) as client:
         both, sender = client.components()
     assert (both.name, both.type, both.version) == ("both", "bindings.kafka", "v1")
-    assert (both.input, both.output, both.error) == (True, True, None)
+    assert (both.input, both.output, both.state, both.error) == (True, True, "idle", None)
     assert (sender.input, sender.output) == (False, True)
 
 
@@ -49,7 +49,9 @@ def test_the_transport_is_embedded(client: Client) -> None:
 
 
 def test_defaults_are_those_of_the_native_part() -> None:
-    assert inspect.signature(Client).parameters["timeout"].default == _native.DEFAULT_TIMEOUT
+    for parameter in ("timeout", "wait_timeout"):
+        assert inspect.signature(Client).parameters[parameter].default == _native.DEFAULT_TIMEOUT
+    assert inspect.signature(Client.ready).parameters["timeout"].default == _native.DEFAULT_TIMEOUT
     for method in (Client.run, Client.close):
         assert inspect.signature(method).parameters["drain"].default == _native.DEFAULT_DRAIN
 
@@ -85,61 +87,6 @@ def test_a_client_that_nobody_closed_does_no_harm(program: Program, folder: Fold
     )
     out, error = process.communicate(timeout=30)
     assert (process.returncode, out, error) == (0, "b'x'\n", "")
-
-
-def test_a_forked_child_is_told_to_open_its_own_client(program: Program, folder: Folder) -> None:
-    folder.kafka()
-    process = program(
-        "import os\n"
-        "from bindwright import Client, errors\n"
-        "client = Client('.')\n"
-        "client.invoke_binding('orders', 'create', b'parent')\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    try:\n"
-        "        client.invoke_binding('orders', 'create', b'child')\n"
-        "    except errors.ForkedError as error:\n"
-        "        print(error.code)\n"
-        "    client.close()\n"
-        "    with Client('.') as own:\n"
-        "        print(len(own.invoke_binding('orders', 'create', b'child').metadata))\n"
-        "    os._exit(0)\n"
-        "_, status = os.waitpid(child, 0)\n"
-        "print(status)\n"
-        "client.invoke_binding('orders', 'create', b'parent')\n"
-    )
-    out, error = process.communicate(timeout=30)
-    assert (process.returncode, out, error) == (0, "FORKED\n3\n0\n", "")
-
-
-@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
-def test_a_forked_child_leaves_alone_what_it_inherited(program: Program, folder: Folder, end: str) -> None:
-    folder.kafka()
-    process = program(
-        "import gc, os, sys\n"
-        "from bindwright import Client\n"
-        "client = Client('.')\n"
-        "client.invoke_binding('orders', 'create', b'first')\n"
-        "events = client.events('orders')\n"
-        "first = next(events)\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    assert [one.error.code for one in client.components()] == ['FORKED']\n"
-        "    assert list(events) == [] and not first.ack()\n"
-        "    del client, events, first\n"
-        "    gc.collect()\n"
-        "    with Client('.') as own:\n"
-        "        own.invoke_binding('orders', 'create', b'child')\n"
-        f"    {end}\n"
-        "_, status = os.waitpid(child, 0)\n"
-        "print(status, first.ack())\n"
-        "client.invoke_binding('orders', 'create', b'parent')\n"
-        "later = [next(events), next(events)]\n"
-        "print(sorted((event.text(), event.ack()) for event in later))\n"
-        "client.close()\n"
-    )
-    out, error = process.communicate(timeout=60)
-    assert (process.returncode, out, error) == (0, "0 True\n[('child', True), ('parent', True)]\n", "")
 
 
 @pytest.mark.parametrize(

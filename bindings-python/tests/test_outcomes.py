@@ -229,11 +229,15 @@ def test_without_a_dead_letter_binding_the_event_holds_its_place_visibly(folder:
         def handle(event: Event) -> None:
             if event.attempt == 2:
                 gone_wrong.set()
-            raise ValueError
+            raise ValueError("on purpose")
 
         client.invoke_many("orders", "create", ["a", "b"])
         with running(client, drain=1):
             assert gone_wrong.wait(20)
+            wait_until(lambda: client.components()[0].state == "degraded")
+            [orders] = client.components()
+            assert isinstance(orders.error, EventBlockedError)
+            assert orders.error.backend == "ValueError: on purpose"
             assert rest(client, "orders") == 2
 
 
@@ -242,10 +246,10 @@ def test_components_tell_how_often_events_are_delivered(folder: Folder) -> None:
     folder.memory("limited", maxDeliveryCount=3, retryPause="2s")
     folder.memory("sender", direction="output")
     with Client(folder.path) as client:
-        told = {component.name: component.redelivery for component in client.components()}
+        components = client.components()
+    told = {component.name: component.redelivery for component in components}
+    retries = {component.name: component.retries for component in components}
     assert told["endless"] == Ledger(attempts=None, longest=None, pauses=None)
     assert told["limited"] == Ledger(attempts=3, longest=None, pauses=4.0)
-
-
-def test_the_error_of_a_held_event_has_a_class() -> None:
-    assert EventBlockedError.code == "EVENT_BLOCKED"
+    assert told["sender"] is None
+    assert retries["sender"] == Ledger(attempts=1, longest=None, pauses=0.0)

@@ -9,6 +9,7 @@ import base64
 import itertools
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,8 @@ class Run:
                     found = [fault for fault in faults if one.get("text", "") in str(fault)]
                     assert found, f"{place}: {one} is not in {faults}"
                     check_error(found[0], one, place)
+            case {"component": name}:
+                self._component(name, step, place)
             case {"reopen": True}:
                 self.close()
                 self._client = Client(self._folder)
@@ -176,6 +179,19 @@ class Run:
         self._check_metadata(event.metadata, step.get("metadata", {}), place)
         if "settle" in step:
             assert self._settle(event, step["settle"], place), place
+
+    def _component(self, name: str, step: dict[str, Any], place: str) -> None:
+        """Waits until the component's state is the expected one, and compares its error."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            [found] = [component for component in self._client.components() if component.name == name]
+            if found.state == step["state"]:
+                break
+            assert time.monotonic() < deadline, f"{place}: {found}"
+            time.sleep(0.01)
+        if "error" in step:
+            assert found.error is not None, place
+            check_error(found.error, step["error"], place)
 
     def _settle(self, event: Event, outcome: Any, place: str) -> bool:
         match outcome:

@@ -11,7 +11,7 @@ Handlers that fail are logged, with their traceback, by the logger `bindwright`.
 """
 
 from bindwright._native import VERSION, Emission, Event, Events, Outcome, Reply
-from bindwright.client import Client, ComponentInfo, Ledger
+from bindwright.client import Client, ComponentInfo, Ledger, Reload
 from bindwright.errors import BindwrightError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Events",
     "Ledger",
     "Outcome",
+    "Reload",
     "Reply",
     "__version__",
 ]

@@ -4,13 +4,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self, TypeAlias, final
+from typing import Final, Literal, Self, TypeAlias, final
 
 from bindwright.errors import BindwrightError
 
 _Seconds: TypeAlias = float | timedelta
-_Redelivery: TypeAlias = tuple[int | None, float | None, float | None]
-_Component: TypeAlias = tuple[str, str, str, bool, bool, BindwrightError | None, _Redelivery | None]
+_State: TypeAlias = Literal["idle", "connecting", "ready", "degraded", "failed"]
+_Ledger: TypeAlias = tuple[int | None, float | None, float | None]
+_Component: TypeAlias = tuple[
+    str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
+]
 
 __all__ = [
     "DEFAULT_DRAIN",
@@ -124,8 +127,13 @@ class NativeClient:
         app_id: str | None,
         transport: str | None,
         timeout: _Seconds | None,
+        hot_reload: bool | None,
         /,
     ) -> Self: ...
+    def ready(self, timeout: _Seconds | None, /) -> None: ...
+    def add_component(self, text: str, /) -> list[str]: ...
+    def remove_component(self, name: str, /) -> None: ...
+    def reload(self) -> tuple[list[str], list[str], list[str], list[BindwrightError]]: ...
     def invoke(
         self,
         name: str,

@@ -31,17 +31,22 @@ _BatchHandler = TypeVar(
 
 @dataclass(frozen=True)
 class Ledger:
-    """How often an event is delivered at most, and how long that takes; all that retries, counted together.
+    """How often something is attempted at most, and how long that takes; all that retries, counted together.
 
-    * `attempts`: the most deliveries, the first one included; `None` for no limit.
-    * `longest`: seconds from the first delivery to the end of the last one, with all pauses at their longest
-      and every delivery as long as its time-out allows; `None` where one of them has no limit.
-    * `pauses`: seconds of all pauses at their longest; `None` where deliveries have no limit.
+    * `attempts`: the most deliveries of an event, or attempts of a call, the first one included; `None` for
+      no limit.
+    * `longest`: seconds from the first attempt to the end of the last one, with all pauses at their longest
+      and every attempt as long as its time-out allows; `None` where one of them has no limit.
+    * `pauses`: seconds of all pauses at their longest; `None` where attempts have no limit.
     """
 
     attempts: int | None
     longest: float | None
     pauses: float | None
+
+
+def _ledger(parts: tuple[int | None, float | None, float | None] | None) -> Ledger | None:
+    return None if parts is None else Ledger(*parts)
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,14 @@ class ComponentInfo:
     * `name`: the name that calls use.
     * `type`, `version`: `spec.type` and `spec.version`, in lower case.
     * `input`, `output`: whether it can be subscribed to, and whether it can be invoked.
+    * `state`: how it is, the worse of its output and of what is subscribed to it. `"idle"`: not used yet;
+      `"connecting"`: opened, and the backend has not answered yet; `"ready"`; `"degraded"`: something keeps
+      it from working fully, such as a lost connection or an event that ran out of deliveries; `"failed"`: its
+      document is wrong, or the backend did not answer within `initTimeout` and is tried again.
     * `error`: why it cannot be used, or the last error of its connection; else `None`.
     * `redelivery`: how often an event of it is delivered at most; `None` for what does not receive.
+    * `retries`: how often a call of it is attempted at most, within the call's own deadline; `None` for what
+      does not send.
     """
 
     name: str
@@ -60,8 +71,25 @@ class ComponentInfo:
     version: str
     input: bool
     output: bool
+    state: Literal["idle", "connecting", "ready", "degraded", "failed"]
     error: BindwrightError | None
     redelivery: Ledger | None
+    retries: Ledger | None
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What a look at the resource files changed.
+
+    * `added`, `changed`, `removed`: names of components, by name.
+    * `faults`: all that is wrong with the files as they are now, as errors that were not raised. What a
+      faulty document described before stays as it was.
+    """
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    faults: list[BindwrightError]
 
 
 class Client:
@@ -78,11 +106,17 @@ class Client:
     * `app_id`: the name that `scopes` of documents are compared with. Else `APP_ID`.
     * `transport`: the way to the bindings, `"embedded"`. Else `BINDWRIGHT_TRANSPORT`, else embedded.
     * `timeout`: how long a call waits when it does not say, in seconds or as a `timedelta`.
+    * `hot_reload`: whether components follow changes of their documents while the program runs. Else
+      `BINDWRIGHT_HOT_RELOAD` (`true` or `false`), else yes.
+
+    With `wait="ready"` opening does connect: it waits, for up to `wait_timeout`, until every component that
+    can send works; see `ready`. When that fails, the client is closed again.
 
     Raises:
         InvalidOptionsError: A folder is missing, or an argument or a variable cannot be used.
         InvalidManifestError: Two components have one name. A fault in one document does not keep the others
             from being used: see `faults()`.
+        BindwrightError: With `wait="ready"`, what `ready` raises.
 
     Example:
         >>> with Client(resources="./components") as client:
@@ -100,13 +134,24 @@ class Client:
         app_id: str | None = None,
         transport: Literal["embedded"] | None = None,
         timeout: Seconds = 30.0,
+        hot_reload: bool | None = None,
+        wait: Literal["ready"] | None = None,
+        wait_timeout: Seconds = 30.0,
     ) -> None:
         if isinstance(resources, str | os.PathLike):
             resources = [resources]
-        self._native = NativeClient(resources, app_id, transport, timeout)
+        self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
         self._handlers: dict[str, _handlers.Registration] = {}
         self._loop: _handlers.Loop | None = None
         self._stopped = False
+        if wait not in (None, "ready"):
+            _handlers.refuse(f'wait: expected "ready" or None, got {wait!r}', "Correct the argument.")
+        if wait == "ready":
+            try:
+                self._native.ready(wait_timeout)
+            except BaseException:
+                self._native.close(0.0)
+                raise
 
     def invoke_binding(
         self,
@@ -253,9 +298,56 @@ class Client:
     def components(self) -> list[ComponentInfo]:
         """All components in scope and how they are, by name."""
         return [
-            ComponentInfo(*parts, redelivery=None if redelivery is None else Ledger(*redelivery))
-            for *parts, redelivery in self._native.components()
+            ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8]))
+            for one in self._native.components()
         ]
+
+    def ready(self, timeout: Seconds = 30.0) -> None:
+        """Open every component that can send and wait until each works; so do inputs somebody subscribed to.
+
+        Inputs that nobody subscribed to stay closed and do not count, nor do components whose documents say
+        `ignoreErrors: true` once they failed. The client stays usable when this raises: what is not ready yet
+        goes on connecting.
+
+        Raises:
+            BindwrightError: The error of the first component that failed: its document is wrong, or its
+                backend did not answer within its `initTimeout` (5 s when the document does not say).
+            UnavailableError, BindingTimeoutError: `timeout` was over before that.
+        """
+        self._native.ready(timeout)
+
+    def add_component(self, text: str) -> list[str]:
+        """Add the components of a YAML text, all or none of them, and return their names.
+
+        They belong to this client only, take precedence over components of the same name in the files, and
+        are closed with the client. What is subscribed to such a name follows.
+
+        Raises:
+            InvalidManifestError, InvalidSettingsError, UnknownTypeError: As for files; also when this client
+                added the name before, or when the text has no component for this app.
+        """
+        return self._native.add_component(text)
+
+    def remove_component(self, name: str) -> None:
+        """Remove a component that was added, or hide one of the files from this client.
+
+        Calls under way finish; subscriptions wait for the name to come back.
+
+        Raises:
+            ComponentNotFoundError: No component has this name.
+        """
+        self._native.remove_component(name)
+
+    def reload(self) -> Reload:
+        """Look at the resource files now, instead of within two seconds, and apply what they say.
+
+        It counts for all clients of the same resources and app id. What is wrong with the files is not
+        raised: see `Reload.faults`.
+
+        Raises:
+            InvalidOptionsError: Hot reload is off.
+        """
+        return Reload(*self._native.reload())
 
     def faults(self) -> list[BindwrightError]:
         """Documents that were left out and settings that look wrong, as errors that were not raised."""

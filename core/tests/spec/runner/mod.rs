@@ -7,7 +7,7 @@ mod file;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bindwright::{
     Cause, Client, ClientOptions, Emission, Error, Event, HandOut, Metadata, Outcome, Request, SettleToken,
@@ -24,7 +24,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How long nothing may come to count as quiet.
 const QUIET: Duration = Duration::from_secs(1);
 /// What steps begin with.
-const STEPS: [&str; 6] = ["invoke", "event", "subscribe", "quiet", "faults", "reopen"];
+const STEPS: [&str; 7] = ["invoke", "event", "subscribe", "quiet", "faults", "component", "reopen"];
 
 /// Texts such as `{queue}`, and what they stand for in one case.
 pub type Placeholders = Vec<(&'static str, String)>;
@@ -90,6 +90,7 @@ impl Run {
                 assert!(batch.is_none_or(|batch| batch.is_empty()), "{}: an event came", self.place);
             }
             "faults" => self.faults(step["faults"].as_array().expect("a list")),
+            "component" => self.component(name, step).await,
             "reopen" => {
                 self.close().await;
                 self.client = open(self.folder.path());
@@ -178,6 +179,23 @@ impl Run {
             let part = expected["text"].as_str().unwrap_or_default();
             let found = faults.iter().find(|fault| fault.to_string().contains(part));
             self.check_error(found.unwrap_or_else(|| panic!("{}: {faults:?}", self.place)), expected);
+        }
+    }
+
+    /// Waits until the component's state is the expected one, and compares its error.
+    async fn component(&self, name: &str, step: &Value) {
+        let deadline = Instant::now() + PATIENCE;
+        let found = loop {
+            let found = self.client.components().into_iter().find(|component| component.name == name);
+            let found = found.unwrap_or_else(|| panic!("{}: no component {name}", self.place));
+            if found.state.as_str() == step["state"] {
+                break found;
+            }
+            assert!(Instant::now() < deadline, "{}: {found:?}", self.place);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        if let Some(expected) = step.get("error") {
+            self.check_error(found.error.as_ref().expect(&self.place), expected);
         }
     }
 
