@@ -2,7 +2,7 @@
 //! subscriber.
 //!
 //! A panic that unwinds into C ends the process, and one in the middle of delivery reports would leave callers and
-//! partitions waiting for ever. Tests: below, and `core/tests/kafka/panics.rs`.
+//! partitions waiting for ever. Tests: below, in `tests.rs`, and in `core/tests/kafka/crashes.rs`.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
