@@ -26,13 +26,13 @@ impl Emission {
     /// What `emit(*emissions)` was given.
     pub(crate) fn all(emissions: &Bound<'_, PyTuple>) -> PyResult<Vec<bindwright::Emission>> {
         let py = emissions.py();
-        let one = |emission: Bound<'_, PyAny>| match emission.cast::<Self>() {
-            Ok(emission) => Ok(emission.get().0.clone()),
-            Err(_) => {
-                let given = convert::type_name(&emission);
-                let fault = Fault::refused(format!("emissions: expected an Emission, got {given}"));
-                Err(fault.into_exception(py, "Outcome", "emit"))
+        let one = |emission: Bound<'_, PyAny>| {
+            if let Ok(emission) = emission.cast::<Self>() {
+                return Ok(emission.get().0.clone());
             }
+            let given = convert::type_name(&emission);
+            let fault = Fault::refused(format!("emissions: expected an Emission, got {given}"));
+            Err(fault.into_exception(py, "Outcome", "emit"))
         };
         emissions.iter().map(one).collect()
     }

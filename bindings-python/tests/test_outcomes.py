@@ -98,7 +98,7 @@ def test_an_emission_takes_data_like_a_call() -> None:
     ("make", "text"),
     [
         (lambda: Emission("invoices", object()), "JSON"),
-        (lambda: Emission("invoices", b"", "put", {"k": 1}), "metadata"),
+        (lambda: Emission("invoices", b"", "put", cast("dict[str, str]", {"k": 1})), "metadata"),
         (lambda: Outcome.emit(cast("Emission", {"binding": "x"})), "expected an Emission, got dict"),
         (lambda: Outcome.dead_letter(cast("str", 5)), "cause: expected an exception or a str, got int"),
         (lambda: Outcome.retry(-1), "after: expected"),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bindwright import _handlers
 from bindwright._native import Event, Events, NativeClient, Outcome, Reply
@@ -209,7 +209,7 @@ class Client:
 
     def binding(
         self, name: str, *, workers: int | None = None, batch: int | None = None
-    ) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    ) -> Callable[[Any], Any]:
         """Decorate the function that handles the events of the binding `name`; `run()` starts it.
 
         Returning from it settles the event: it does not come again. Raising has it delivered again, after a
@@ -237,7 +237,7 @@ class Client:
         if batch is not None and batch < 1:
             _handlers.refuse(f"batch: expected at least 1, got {batch}", "Allow at least one event.")
 
-        def register(handler: Callable[..., object]) -> Callable[..., object]:
+        def register(handler: _Handler) -> _Handler:
             _handlers.check_handler(name, handler)
             registration = _handlers.Registration(handler, most, batch)
             if self._handlers.setdefault(name, registration) is not registration:
