@@ -14,6 +14,9 @@ use crate::waiting::Interrupts;
 /// Events pulled at once; little, as they stay with this iterator until it is closed.
 const PREFETCH: usize = 64;
 
+/// What "for ever" means to a clock.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
+
 /// The events of one binding, to be settled by the program.
 ///
 /// Iterating waits for the next event, and ends when the client or this iterator is closed. It can be shared
@@ -38,10 +41,13 @@ impl Events {
             let mut interrupts = Interrupts::default();
             let batch = py.detach(|| {
                 let pull = shared.subscription.next_batch(PREFETCH, None);
-                shared.client.block_on(pull, || shared.is_stopping() || interrupts.look()).flatten()
+                // Another thread may have taken events that this one could have.
+                let look =
+                    || shared.is_stopping() || !shared.prefetched.lock().is_empty() || interrupts.look();
+                shared.client.block_on(pull, look)
             });
-            let ended = batch.is_none();
-            shared.prefetched.lock().extend(batch.into_iter().flatten());
+            let ended = matches!(batch, Some(None));
+            shared.prefetched.lock().extend(batch.flatten().into_iter().flatten());
             if shared.is_stopping() {
                 shared.begin_stopping();
             }
@@ -58,7 +64,7 @@ impl Events {
         }
         self.0.begin_stopping();
         let now = Instant::now();
-        let deadline = now.checked_add(drain).unwrap_or(now);
+        let deadline = now.checked_add(drain.min(FOREVER)).unwrap_or(now);
         self.0.client.block_on(self.0.subscription.stop(deadline), || false).unwrap_or(Ok(()))
     }
 }

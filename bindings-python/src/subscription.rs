@@ -96,7 +96,8 @@ impl Shared {
     }
 
     pub(crate) fn note(&self, token: SettleToken, outcome: Outcome) {
-        let wait = matches!(outcome, Outcome::Ack);
+        // Where the time of handlers counts, it ends when the outcome is told.
+        let wait = matches!(outcome, Outcome::Ack) && self.subscription.handler_timeout().is_none();
         self.pending.lock().push((token, outcome));
         if !wait {
             // Its followers must stop counting before the next one is begun.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::Instrument;
 
 use crate::binding::{Call, OutputBinding, Reply, Request};
-use crate::dispatch::{HandOut, Subscription};
+use crate::dispatch::{HandOut, Subscription, WeakSubscription};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome};
 use crate::runtime;
@@ -52,7 +52,8 @@ struct Shared {
     transport: Box<dyn Transport>,
     runtime: tokio::runtime::Handle,
     timeout: Duration,
-    subscriptions: Mutex<Vec<Subscription>>,
+    /// Dropping a subscription ends it; closing waits for those that are left.
+    subscriptions: Mutex<Vec<WeakSubscription>>,
     /// No new subscriptions. Handlers that still run may call until they are done.
     closing: AtomicBool,
     /// Ends with the time for new calls.
@@ -178,13 +179,19 @@ impl Client {
     pub async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription> {
         self.check_open()?;
         let subscription = self.on_runtime(self.0.transport.subscribe(name, hand_out)).await?;
-        self.0.subscriptions.lock().push(subscription.clone());
+        self.list(&subscription);
         // Closing may have begun meanwhile, and looked at the list before.
         if self.0.closing.load(Ordering::Acquire) {
             self.on_runtime(subscription.stop(Instant::now())).await?;
             return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
         }
         Ok(subscription)
+    }
+
+    fn list(&self, subscription: &Subscription) {
+        let mut subscriptions = self.0.subscriptions.lock();
+        subscriptions.retain(|known| known.upgrade().is_some());
+        subscriptions.push(subscription.downgrade());
     }
 
     /// Handles every event of the binding `name` with an async function until the client is closed.
@@ -248,7 +255,7 @@ impl Client {
         }
         self.0.closing.store(true, Ordering::Release);
         // A second caller waits for the first; should the first stop waiting, its inputs are stopped all the same.
-        let deadline = Instant::now().checked_add(drain).unwrap_or_else(|| Instant::now() + FOREVER);
+        let deadline = runtime::moment_in(drain);
         self.0.stopped.get_or_init(|| self.close_all(deadline)).await.clone()
     }
 
@@ -264,7 +271,7 @@ impl Client {
         let stop = |subscription: Subscription| {
             self.0.runtime.spawn(async move { subscription.stop(deadline).await })
         };
-        let stops: Vec<_> = subscriptions.into_iter().map(stop).collect();
+        let stops: Vec<_> = subscriptions.iter().filter_map(WeakSubscription::upgrade).map(stop).collect();
         let mut result = Ok(());
         for stop in stops {
             let stopped = stop.await.unwrap_or_else(|error| {
@@ -310,7 +317,7 @@ impl Client {
     fn call(&self, operation: &str, timeout: Option<Duration>) -> Call {
         let timeout = timeout.unwrap_or(self.0.timeout);
         // A timeout of centuries means "for ever", not an overflow.
-        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + FOREVER);
+        let deadline = runtime::moment_in(timeout);
         Call { operation: operation.into(), deadline }
     }
 
@@ -331,7 +338,6 @@ impl std::fmt::Debug for Client {
     }
 }
 
-const FOREVER: Duration = Duration::from_hours(365 * 24);
 /// Enough to make pulling cheap, little enough to report back soon.
 const HANDLER_BATCH: usize = 64;
 
@@ -347,7 +353,9 @@ where
         let token = event.token();
         // A task of its own turns a panic into an error.
         let span = telemetry::handling(event.binding(), event.attempt(), event.metadata());
-        let outcome = run_handler(handler(event).instrument(span), subscription.handler_timeout()).await;
+        let outcome =
+            run_handler(called(handler.clone(), event).instrument(span), subscription.handler_timeout())
+                .await;
         subscription.settle(&[(token, outcome.unwrap_or_else(|failed| failed))]);
     }
 }
@@ -360,7 +368,7 @@ where
     let batch: Vec<Event> = batch.into_iter().filter(|event| subscription.begin(event)).collect();
     let tokens: Vec<_> = batch.iter().map(Event::token).collect();
     let span = tracing::info_span!(target: "bindwright", "events", binding = subscription.binding(), count = batch.len());
-    let outcomes = run_handler(handler(batch).instrument(span), subscription.handler_timeout()).await;
+    let outcomes = run_handler(called(handler, batch).instrument(span), subscription.handler_timeout()).await;
     let outcomes: Vec<_> = match outcomes {
         // What the handler says nothing about was not handled.
         Ok(outcomes) => {
@@ -370,6 +378,14 @@ where
         Err(failed) => tokens.into_iter().map(|token| (token, failed.clone())).collect(),
     };
     subscription.settle(&outcomes);
+}
+
+/// Calls the handler where it runs: it may panic before it returns its future.
+async fn called<H, E, F: Future>(handler: Arc<H>, argument: E) -> F::Output
+where
+    H: Fn(E) -> F + Send + Sync + 'static,
+{
+    handler(argument).await
 }
 
 /// Runs a handler in a task of its own, which turns a panic into a failed delivery, for as long as it may take.

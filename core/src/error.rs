@@ -72,9 +72,9 @@ macro_rules! for_each_error_code {
             EventBlocked "EVENT_BLOCKED" "EventBlockedError" No
                 "An event ran out of deliveries and holds its partition or key; the events after it wait."
                 "Mend the handler and start again, or set `deadLetterBinding`; nothing is lost.";
-            Cancelled "CANCELLED" "CancelledError" Yes
-                "The caller gave up before anything was sent."
-                "Nothing needs to be done.";
+            Cancelled "CANCELLED" "CancelledError" No
+                "The caller gave up. What had been handed to the backend by then may still take effect."
+                "Call again only if a second copy does no harm.";
             Closed "CLOSED" "ClosedError" No
                 "The client or the component is closed."
                 "Open a new client.";

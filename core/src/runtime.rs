@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -22,6 +22,9 @@ const WORKERS: usize = 2;
 
 /// How long a blocking caller sleeps at most before it looks whether it was interrupted (Ctrl-C).
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What "for ever" means to a clock: no moment is further away.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 static SHARED: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 
@@ -48,6 +51,12 @@ pub(crate) fn handle() -> Result<Handle> {
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
     *shared = Some((process, runtime));
     Ok(runtime.handle().clone())
+}
+
+/// The moment so long from now; centuries mean for ever instead of an overflow.
+pub(crate) fn moment_in(duration: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(duration.min(FOREVER)).unwrap_or(now)
 }
 
 /// Runs a future to its end on the calling thread.

@@ -262,9 +262,10 @@ class EventBlockedError(BindwrightError):
 
 
 class CancelledError(BindwrightError):
-    """The caller gave up before anything was sent.
+    """The caller gave up. What had been handed to the backend by then may still take
+    effect.
 
-    Nothing needs to be done.
+    Call again only if a second copy does no harm.
     """
 
     code: ClassVar[str] = "CANCELLED"

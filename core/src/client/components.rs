@@ -1,10 +1,11 @@
 //! What a client says about its components, and how it changes them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Client, ClientOptions, FOREVER};
+use super::{Client, ClientOptions};
 use crate::engine::Reload;
 use crate::error::{Error, Result};
+use crate::runtime;
 use crate::transport::ComponentInfo;
 
 impl Client {
@@ -30,7 +31,7 @@ impl Client {
     /// The client stays usable: what is not ready yet goes on connecting.
     pub async fn ready(&self, timeout: Duration) -> Result<()> {
         self.check_open()?;
-        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + FOREVER);
+        let deadline = runtime::moment_in(timeout);
         self.on_runtime(self.0.transport.ready(deadline)).await
     }
 

@@ -116,6 +116,10 @@ impl Attachment {
             ReadFrom::Input(input, rules) => current.start(state, input, rules).await.err(),
             ReadFrom::Refused(error) => Some(error),
         };
+        if state.has_ended() {
+            // Whoever ended it gave up waiting for this exchange.
+            let _ = current.stop(Instant::now()).await;
+        }
         let mut view = self.view.lock();
         view.since = Some(Instant::now());
         view.trouble = trouble;

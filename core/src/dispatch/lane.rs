@@ -8,8 +8,10 @@ use std::time::Instant;
 use super::HandOut;
 use super::rules::Rules;
 use super::settling::{Job, Work};
+use crate::error::Error;
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
 use crate::policy::Permit;
+use crate::runtime::moment_in;
 
 /// Lanes are numbered through the whole process: a number is never used twice, so no token outlives its lane.
 static NEXT_LANE: AtomicU64 = AtomicU64::new(0);
@@ -31,8 +33,8 @@ pub(super) struct LaneState {
     next_sequence: u64,
     /// Until then the lane rests after a failed delivery.
     pub(super) rests_until: Option<Instant>,
-    /// Its first event ran out of deliveries.
-    pub(super) blocked: bool,
+    /// This event ran out of deliveries: neither it nor one after it is handed out.
+    blocked: Option<u64>,
     /// Stands in the queue of lanes that can be handed out.
     pub(super) queued: bool,
     /// What it counts for in the number of busy handlers.
@@ -48,6 +50,8 @@ pub(super) struct Effects {
     pub(super) jobs: Vec<Job>,
     /// An event that holds its lane from now on.
     pub(super) blocked: Option<Arc<StoredEvent>>,
+    /// What is to be said of it, by whoever no longer holds the lock.
+    pub(super) held: Option<Error>,
 }
 
 impl LaneState {
@@ -63,7 +67,7 @@ impl LaneState {
             permits: Vec::new(),
             next_sequence: 0,
             rests_until: None,
-            blocked: false,
+            blocked: None,
             queued: false,
             counted: 0,
         }
@@ -82,8 +86,7 @@ impl LaneState {
     /// Whether something can be handed out now.
     pub(super) fn is_ready(&self, hand_out: HandOut) -> bool {
         let alone = hand_out != HandOut::Freely;
-        !self.pending.is_empty()
-            && !self.blocked
+        self.waiting() > 0
             && self.rests_until.is_none()
             && (!alone || self.busy() == 0)
             && !self.face.is_closed()
@@ -99,13 +102,17 @@ impl LaneState {
         self.pending.is_empty() && self.busy() == 0
     }
 
+    /// Events that could be handed out.
     pub(super) fn waiting(&self) -> usize {
-        self.pending.len()
+        match self.blocked {
+            None => self.pending.len(),
+            Some(blocked) => self.pending.partition_point(|event| event.sequence < blocked),
+        }
     }
 
     /// Hands out up to `max` events into `batch`, with the breaker's permits for them where there is one.
     pub(super) fn take(&mut self, max: usize, permits: Vec<Permit>, batch: &mut Vec<Event>) {
-        let count = max.min(self.pending.len());
+        let count = max.min(self.waiting());
         self.permits.extend(self.pending.iter().map(|event| event.sequence).zip(permits));
         for stored in self.pending.drain(..count) {
             insert(&mut self.outstanding, stored.clone());
@@ -150,7 +157,7 @@ impl LaneState {
                     self.begin_settling(index, Work::Emit(outputs.clone()), effects);
                     follow_up.get_or_insert(token.sequence);
                 }
-                Outcome::DeadLetter { cause } => {
+                Outcome::DeadLetter { cause } if rules.dead_letters.is_some() => {
                     let Some(index) = self.find(*token) else { continue };
                     // The handler works: it is the event that is at fault.
                     self.report(token.sequence, true);
@@ -158,7 +165,7 @@ impl LaneState {
                     self.exhaust(index, rules, effects);
                     follow_up.get_or_insert(token.sequence);
                 }
-                Outcome::Retry { .. } => {
+                Outcome::DeadLetter { .. } | Outcome::Retry { .. } => {
                     failed = true;
                     continue;
                 }
@@ -168,19 +175,28 @@ impl LaneState {
         if failed {
             // The last one first: taking an event back makes the tokens after it stale.
             for (token, outcome) in run.iter().rev() {
-                if let Outcome::Retry { after, cause } = outcome
-                    && let Some(index) = self.find(*token)
-                {
-                    counted += 1;
-                    self.report(token.sequence, false);
-                    let failures = self.outstanding[index].fail(cause.clone());
-                    if let Some(pause) = rules.redelivery.pause(failures, chance) {
-                        self.rests_until = Some(Instant::now() + after.unwrap_or(pause));
-                        self.take_back(index);
-                    } else {
-                        self.exhaust(index, rules, effects);
-                        self.take_back(self.first_after(token.sequence));
+                let Some(index) = self.find(*token) else { continue };
+                counted += 1;
+                let event = &self.outstanding[index];
+                let pause = match outcome {
+                    Outcome::Retry { after, cause } => {
+                        let pause = rules.redelivery.pause(event.fail(cause.clone()), chance);
+                        self.report(token.sequence, false);
+                        pause.map(|pause| after.unwrap_or(pause))
                     }
+                    Outcome::DeadLetter { cause } => {
+                        event.fail(cause.clone());
+                        self.report(token.sequence, true);
+                        None
+                    }
+                    Outcome::Ack | Outcome::Drop | Outcome::Emit(_) => continue,
+                };
+                if let Some(pause) = pause {
+                    self.rests_until = Some(moment_in(pause));
+                    self.take_back(index);
+                } else {
+                    self.exhaust(index, rules, effects);
+                    self.take_back(self.first_after(token.sequence));
                 }
             }
         }
@@ -198,7 +214,8 @@ impl LaneState {
         if let Some(dead_letters) = &rules.dead_letters {
             self.begin_settling(index, Work::DeadLetter(dead_letters.clone()), effects);
         } else {
-            self.blocked = true;
+            let sequence = self.outstanding[index].sequence;
+            self.blocked = Some(self.blocked.map_or(sequence, |first| first.min(sequence)));
             effects.blocked = Some(self.outstanding[index].clone());
             self.take_back(index);
         }
@@ -233,7 +250,7 @@ impl LaneState {
         let index = self.first_after(event.sequence) - 1;
         match rules.redelivery.pause(failures, chance) {
             Some(pause) => {
-                self.rests_until = Some(Instant::now() + pause);
+                self.rests_until = Some(moment_in(pause));
                 self.take_back(index);
             }
             None => self.exhaust(index, rules, effects),

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lane::{Effects, LaneState};
 use super::rules::{OrderBy, Rules};
@@ -26,6 +26,17 @@ struct SourceState {
     by_key: HashMap<u64, u64>,
 }
 
+/// A breaker's refusal.
+#[derive(Clone, Copy)]
+struct Refused {
+    ask_again: Instant,
+    /// Whether a settled event may change it: the breaker lets a few out to see.
+    is_half_open: bool,
+}
+
+/// How soon a half-open breaker is asked again: its trial may be another subscription's.
+const TRIAL_LOOK: Duration = Duration::from_millis(50);
+
 /// Everything under the subscription's one lock.
 pub(super) struct Lanes {
     pub(super) rules: Arc<Rules>,
@@ -39,8 +50,8 @@ pub(super) struct Lanes {
     resting: BinaryHeap<Reverse<(Instant, u64)>>,
     /// Handlers that have work: lanes, or events where a handler may have several lanes at once.
     in_flight: usize,
-    /// Whether the breaker refused to let events out: until then, or until one of those that are out is settled.
-    refused: Option<Refusal>,
+    /// The breaker refused to let events out, and is asked again then.
+    refused: Option<Refused>,
     /// Lanes held by an event that ran out of deliveries, and the first of these events.
     blocked: HashMap<u64, Error>,
     /// A cheap source of chance for pauses.
@@ -128,6 +139,7 @@ impl Lanes {
         if self.rules.order_by != OrderBy::Partition && lane.is_empty() {
             let (source, key) = (lane.source, lane.key);
             self.by_id.remove(&id);
+            self.blocked.remove(&id);
             if let Some(source) = self.sources.get_mut(&source) {
                 source.lanes.remove(&id);
                 // A lane without a key holds one event, and nobody looks for it.
@@ -144,9 +156,7 @@ impl Lanes {
 
     /// Wakes lanes whose pause is over, and tries a breaker again that was open.
     pub(super) fn wake(&mut self) {
-        if let Some(Refusal::Open { until }) = self.refused
-            && until <= Instant::now()
-        {
+        if self.refused.is_some_and(|refused| refused.ask_again <= Instant::now()) {
             self.refused = None;
         }
         if self.resting.is_empty() {
@@ -170,11 +180,8 @@ impl Lanes {
     /// When [`wake`](Self::wake) will have something to do.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let rests = self.resting.peek().map(|Reverse((until, _))| *until);
-        let opens = match self.refused {
-            Some(Refusal::Open { until }) => Some(until),
-            Some(Refusal::HalfOpenFull) | None => None,
-        };
-        [rests, opens].into_iter().flatten().min()
+        let asks = self.refused.map(|refused| refused.ask_again);
+        [rests, asks].into_iter().flatten().min()
     }
 
     /// Whether as many handlers have work as may, or the breaker lets them have no more.
@@ -191,7 +198,11 @@ impl Lanes {
             match breaker.admit(now) {
                 Ok(permit) => permits.push(permit),
                 Err(refusal) => {
-                    self.refused = Some(refusal);
+                    let (ask_again, is_half_open) = match refusal {
+                        Refusal::Open { until } => (until, false),
+                        Refusal::HalfOpenFull => (now + TRIAL_LOOK, true),
+                    };
+                    self.refused = Some(Refused { ask_again, is_half_open });
                     break;
                 }
             }
@@ -242,10 +253,7 @@ impl Lanes {
         with: impl FnOnce(&mut LaneState, &Rules, HandOut, f64, &mut Effects) -> T,
     ) -> Option<(T, Effects, Arc<dyn Settler>)> {
         let chance = self.chance();
-        if let Some(Refusal::HalfOpenFull) = self.refused {
-            // Perhaps this was the one that everybody waits for.
-            self.refused = None;
-        }
+        self.trial_may_be_over();
         let lane = self.by_id.get_mut(&id)?;
         let settler = self.sources.get(&lane.source)?.settler.clone();
         let mut effects = Effects::default();
@@ -259,10 +267,17 @@ impl Lanes {
         }
         if let Some(event) = effects.blocked.take() {
             let error = self.held_by(source, &event);
-            tracing::error!(target: "bindwright", "{error}");
-            self.blocked.insert(id, error);
+            self.blocked.insert(id, error.clone());
+            effects.held = Some(error);
         }
         Some((result, effects, settler))
+    }
+
+    /// Perhaps this was the event that everybody waits for.
+    fn trial_may_be_over(&mut self) {
+        if self.refused.is_some_and(|refused| refused.is_half_open) {
+            self.refused = None;
+        }
     }
 
     fn held_by(&self, source: u64, event: &StoredEvent) -> Error {
@@ -314,10 +329,16 @@ impl Lanes {
     pub(super) fn close(&mut self, source: u64) {
         let Some(state) = self.sources.get(&source) else { return };
         state.face.closed.store(true, Ordering::Release);
-        for id in state.lanes.iter().copied().collect::<Vec<_>>() {
-            if let Some(lane) = self.by_id.get_mut(&id) {
+        let ids: Vec<u64> = state.lanes.iter().copied().collect();
+        for id in &ids {
+            if let Some(lane) = self.by_id.get_mut(id) {
                 lane.forget_pending();
+                lane.queued = false;
             }
+        }
+        // Once for all of them: there may be thousands.
+        self.ready.retain(|id| self.by_id.get(id).is_some_and(|lane| lane.queued));
+        for id in ids {
             self.look_at(id);
         }
     }
@@ -331,7 +352,7 @@ impl Lanes {
             }
             self.blocked.remove(&id);
         }
-        self.ready.retain(|id| self.by_id.contains_key(id));
+        self.trial_may_be_over();
     }
 
     /// The events whose handlers began before a moment of the clock.

@@ -44,7 +44,11 @@ pub(super) async fn run(job: Job, state: Arc<SubscriptionState>, outputs: Arc<dy
     let mut jobs = vec![job];
     while let Some(Job { lane, event, work }) = jobs.pop() {
         let end = match work {
-            Work::DeadLetter(target) => send_dead_letter(&event, &target, &state, &outputs).await,
+            Work::DeadLetter(target) => {
+                let end = send_dead_letter(lane, &event, &target, &state, &outputs).await;
+                state.set_undeliverable(lane, &event, None);
+                end
+            }
             Work::Emit(emissions) => match emit(&event, emissions, &outputs).await {
                 Ok(()) => SettlingEnd::Confirmed,
                 Err(error) => {
@@ -60,22 +64,24 @@ pub(super) async fn run(job: Job, state: Arc<SubscriptionState>, outputs: Arc<dy
 
 /// Sends until it is confirmed: the event can be settled no other way. Sent twice when an outcome stays unknown.
 async fn send_dead_letter(
+    lane: u64,
     event: &StoredEvent,
     target: &DeadLetters,
     state: &SubscriptionState,
     outputs: &Arc<dyn Outputs>,
 ) -> SettlingEnd {
     let pauses = Backoff::default();
+    let mut form = Form::AsItCame;
     for attempt in 1_u32.. {
-        let sent = invoke(outputs, &target.binding, &target.operation, vec![dead_letter(event)]).await;
-        let Err(error) = sent else {
-            state.set_undeliverable(None);
-            return SettlingEnd::Confirmed;
-        };
+        let sent = invoke(outputs, &target.binding, &target.operation, vec![dead_letter(event, form)]).await;
+        let Err(error) = sent else { return SettlingEnd::Confirmed };
+        if error.code() == ErrorCode::InvalidRequest {
+            form = Form::Harmless;
+        }
         let error = error.component(target.binding.clone());
         tracing::error!(target: "bindwright", binding = &*state.binding, "a dead letter cannot leave, and is tried \
             again: {error}");
-        state.set_undeliverable(Some(error));
+        state.set_undeliverable(lane, event, Some(error));
         let until = Instant::now() + pauses.pause(attempt, 0.5).unwrap_or(pauses.maximum);
         while Instant::now() < until {
             if event.source.is_closed() {
@@ -129,16 +135,27 @@ async fn invoke(
     })
 }
 
+/// How a dead letter carries the metadata of its event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    AsItCame,
+    /// Under other names: a name can mean something to the binding, such as `partitionNumber` to Kafka, and an event
+    /// must not be held by what its sender wrote into a header.
+    Harmless,
+}
+
 /// The event as its dead letter: the same data and metadata, and what happened to it.
 ///
 /// Names of the component's own, which start with two underscores and say where the event came from, become
 /// `deadLetter…`: another broker gives its own. Only the key stays a key.
-fn dead_letter(event: &StoredEvent) -> Request {
+fn dead_letter(event: &StoredEvent, form: Form) -> Request {
     let mut metadata = Metadata::with_capacity(event.metadata.len() + 6);
     for (name, value) in event.metadata.iter() {
-        match name.strip_prefix("__").filter(|place| *place != "key") {
+        match name.strip_prefix("__") {
+            Some("key") => metadata.add(name.to_owned(), value.clone()),
             Some(place) => metadata.add(prefixed(place), value.clone()),
-            None => metadata.add(name.to_owned(), value.clone()),
+            None if form == Form::AsItCame => metadata.add(name.to_owned(), value.clone()),
+            None => metadata.add(format!("deadLetterHeader.{name}"), value.clone()),
         }
     }
     let history = event.history.lock().clone();

@@ -1,5 +1,6 @@
 //! A subscription's state: the lanes behind their lock, and the signals around it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,11 +28,11 @@ pub(crate) struct SubscriptionState {
     ended: AtomicBool,
     /// How long handlers may take, in nanoseconds; 0 where nobody counts.
     timeout: AtomicU64,
-    /// Why dead letters do not leave, while they do not.
-    undeliverable: Mutex<Option<Error>>,
+    /// Why dead letters do not leave, while they do not; by lane and sequence.
+    undeliverable: Mutex<BTreeMap<(u64, u64), Error>>,
 }
 
-type Told = Vec<(Arc<dyn Settler>, Vec<i64>)>;
+type Told = Vec<(Arc<dyn Settler>, Vec<i64>, Option<Error>)>;
 
 impl SubscriptionState {
     pub(super) fn new(binding: Arc<str>, hand_out: HandOut, rules: Rules) -> Arc<Self> {
@@ -97,8 +98,8 @@ impl SubscriptionState {
         lanes.take(max, &mut batch);
         let (more, next) = (lanes.has_ready(), lanes.next_wake());
         drop(lanes);
-        if more {
-            // One signal can stand for several lanes: pass it on.
+        if more || (next.is_some() && !batch.is_empty()) {
+            // One signal can stand for several lanes, and somebody has to keep the time: pass it on.
             self.signal.notify_one();
         }
         (batch, next)
@@ -149,7 +150,7 @@ impl SubscriptionState {
             let Some((count, effects, settler)) = lanes.change(id, settle) else { continue };
             counted += count;
             jobs.extend(effects.jobs);
-            told.push((settler, effects.positions));
+            told.push((settler, effects.positions, effects.held));
             wake.look_at(&mut lanes, id);
         }
         self.tell(wake, lanes, told);
@@ -165,7 +166,7 @@ impl SubscriptionState {
             let release =
                 |lane: &mut LaneState, _: &Rules, _: HandOut, _: f64, _: &mut Effects| lane.release(*token);
             let Some(((), _, settler)) = lanes.change(token.lane, release) else { continue };
-            told.push((settler, Vec::new()));
+            told.push((settler, Vec::new(), None));
             wake.look_at(&mut lanes, token.lane);
         }
         wake.needed = true;
@@ -184,7 +185,7 @@ impl SubscriptionState {
             };
         let Some(((), effects, settler)) = lanes.change(lane, change) else { return Vec::new() };
         wake.look_at(&mut lanes, lane);
-        self.tell(wake, lanes, vec![(settler, effects.positions)]);
+        self.tell(wake, lanes, vec![(settler, effects.positions, effects.held)]);
         effects.jobs
     }
 
@@ -194,7 +195,10 @@ impl SubscriptionState {
         if needed {
             self.signal.notify_one();
         }
-        for (settler, positions) in told {
+        for (settler, positions, held) in told {
+            if let Some(error) = held {
+                tracing::error!(target: "bindwright", "{error}");
+            }
             settler.settled(&positions);
         }
     }
@@ -208,14 +212,19 @@ impl SubscriptionState {
         tokens.into_iter().map(|token| (token, outcome.clone())).collect()
     }
 
-    pub(super) fn set_undeliverable(&self, error: Option<Error>) {
-        *self.undeliverable.lock() = error;
+    /// Notes why a dead letter does not leave, or that it is no longer on its way.
+    pub(super) fn set_undeliverable(&self, lane: u64, event: &StoredEvent, error: Option<Error>) {
+        let mut undeliverable = self.undeliverable.lock();
+        match error {
+            Some(error) => undeliverable.insert((lane, event.sequence), error),
+            None => undeliverable.remove(&(lane, event.sequence)),
+        };
     }
 
     /// What keeps events from being settled, if something does.
     pub(super) fn trouble(&self) -> Option<Error> {
         let trouble = self.lanes.lock().trouble();
-        trouble.or_else(|| self.undeliverable.lock().clone())
+        trouble.or_else(|| self.undeliverable.lock().values().next().cloned())
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::binding::InputBinding;
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome, SettleToken};
 use crate::health::{Health, State};
+use crate::runtime;
 
 /// How events leave their lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,14 @@ pub struct Subscription(Arc<Attached>);
 pub(crate) struct WeakSubscription(Weak<Attached>);
 
 impl WeakSubscription {
+    /// The subscription, unless it was dropped; it may have ended.
+    pub(crate) fn upgrade(&self) -> Option<Subscription> {
+        self.0.upgrade().map(Subscription)
+    }
+
     /// The subscription, unless it was dropped or has ended.
     pub(crate) fn live(&self) -> Option<Subscription> {
-        self.0.upgrade().map(Subscription).filter(|subscription| !subscription.0.has_ended())
+        self.upgrade().filter(|subscription| !subscription.0.has_ended())
     }
 }
 
@@ -52,6 +58,20 @@ struct Attached {
     expires: AtomicBool,
     /// Keeps the time for whoever polls: a package's futures need not be polled inside a runtime.
     runtime: Handle,
+}
+
+/// Somebody who waits with a time at which something has to be woken. Whoever leaves passes that on.
+struct Timekeeper<'a> {
+    state: &'a SubscriptionState,
+    has_time: bool,
+}
+
+impl Drop for Timekeeper<'_> {
+    fn drop(&mut self) {
+        if self.has_time {
+            self.state.signal.notify_one();
+        }
+    }
 }
 
 impl Attached {
@@ -89,7 +109,7 @@ impl Subscription {
         outputs: Arc<dyn Outputs>,
     ) -> Result<Self> {
         let state = SubscriptionState::new(binding, hand_out, rules.clone());
-        let runtime = crate::runtime::handle()?;
+        let runtime = runtime::handle()?;
         let attachment = Attachment::start(&state, input, rules).await?;
         let expires = AtomicBool::new(false);
         let attached = Arc::new(Attached { state, attachment, outputs, expires, runtime });
@@ -162,8 +182,9 @@ impl Subscription {
         wait: Option<Duration>,
         mut attempt: impl FnMut(&SubscriptionState) -> Result<T, Option<Instant>>,
     ) -> Option<T> {
-        let deadline = wait.map(|wait| Instant::now() + wait);
+        let deadline = wait.map(runtime::moment_in);
         let state = &self.0.state;
+        let mut timekeeper = Timekeeper { state, has_time: false };
         loop {
             let mut signal = std::pin::pin!(state.signal.notified());
             signal.as_mut().enable();
@@ -171,6 +192,7 @@ impl Subscription {
                 Ok(done) => return Some(done),
                 Err(next) => next,
             };
+            timekeeper.has_time = next.is_some();
             match [deadline, next].into_iter().flatten().min() {
                 None => signal.await,
                 Some(until) => {
@@ -240,6 +262,10 @@ impl Subscription {
     /// lane, a dead letter cannot leave, or a breaker keeps events back.
     pub fn health(&self) -> Health {
         let health = self.0.attachment.health();
+        if self.0.attachment.is_inherited() {
+            // Whoever held the lock when the process was forked will not give it back here.
+            return health;
+        }
         match self.0.state.trouble() {
             Some(error) => health.or_worse(Health { state: State::Degraded, error: Some(error) }),
             None => health,
@@ -282,7 +308,7 @@ impl std::fmt::Debug for Subscription {
 /// Fails deliveries whose handlers have had their time, for as long as there is somebody to deliver to.
 async fn expire(attached: Weak<Attached>) {
     loop {
-        let Some(subscription) = attached.upgrade() else { return };
+        let Some(subscription) = attached.upgrade().filter(|attached| !attached.has_ended()) else { return };
         let Some(timeout) = subscription.state.timeout() else {
             subscription.expires.store(false, Ordering::Release);
             return;

@@ -221,6 +221,11 @@ impl Context {
 
 fn delivery_error(error: &KafkaError, may_be_written: bool) -> Error {
     let error = failure::from_kafka(error, "the record was not confirmed");
+    if may_be_written && error.retriable() != Some(false) {
+        // Said by a connection that broke or a broker that had begun: a second try could write a second record.
+        let text = error.backend_text().unwrap_or_default().to_owned();
+        return Error::new(ErrorCode::OutcomeUnknown, "the record was not confirmed").backend(text);
+    }
     if error.code() == ErrorCode::OutcomeUnknown && !may_be_written {
         let text = error.backend_text().unwrap_or_default().to_owned();
         return Error::new(ErrorCode::Timeout, "the record was not sent in time").backend(text);

@@ -84,8 +84,9 @@ pub(super) struct Raw {
     client_connection_topic_metadata_refresh_interval: Option<Seconds>,
     /// TCP keep-alive: on when positive.
     pub(super) client_connection_keep_alive_interval: Option<Seconds>,
-    /// Default `30s` each.
+    /// How long connecting may take. Default `30s`.
     pub(super) dial_timeout: Option<Seconds>,
+    /// How long an answer may take; the longest of the three that are given counts. Default `60s`.
     pub(super) read_timeout: Option<Seconds>,
     pub(super) write_timeout: Option<Seconds>,
     pub(super) metadata_timeout: Option<Seconds>,

@@ -344,3 +344,84 @@ fn what_no_handler_had_counts_for_nothing() {
     let batch = bench.take(3);
     assert_eq!(positions(&batch), [0, 1, 2], "one failure does not open it");
 }
+
+#[test]
+fn a_half_open_breaker_is_asked_again_when_the_trial_was_another_subscriptions() {
+    let shared = breaker(Duration::from_millis(1));
+    let benches =
+        [0, 1].map(|_| Bench::with(HandOut::LaneAtATime, |rules| rules.breaker = Some(shared.clone())));
+    let _sources = [benches[0].source(3), benches[1].source(1)];
+    for _ in 0..2 {
+        let batch = benches[0].take(1);
+        benches[0].settle(&batch[0], Outcome::RETRY);
+    }
+    let trial = benches[0].take(1);
+    assert!(benches[1].nothing_waits(), "one trial at a time");
+    benches[0].settle(&trial[0], Outcome::Ack);
+    assert_eq!(benches[1].take(1).len(), 1, "nothing of its own had to be settled for that");
+}
+
+#[test]
+fn a_pause_of_centuries_loses_nothing() {
+    let bench = Bench::new(HandOut::Batches);
+    let _source = bench.source(2);
+    let batch = bench.take(2);
+    let outcomes = [Outcome::Ack, Outcome::retry_after(Duration::MAX)];
+    assert_eq!(bench.settle_all(&batch, outcomes), 2);
+    assert_eq!(bench.settled(), [0]);
+}
+
+#[test]
+fn what_stands_before_an_exhausted_event_is_still_delivered() {
+    let bench = Bench::new(HandOut::Freely);
+    let source = bench.source(3);
+    let batch = bench.take(3);
+    bench.settle(&batch[1], Outcome::DeadLetter { cause: None });
+    assert!(source.is_blocked());
+    bench.settle(&batch[0], Outcome::RETRY);
+    let again = bench.take(3);
+    assert_eq!(positions(&again), [0]);
+    bench.settle(&again[0], Outcome::Ack);
+    assert!(bench.nothing_waits());
+}
+
+#[test]
+fn an_event_that_holds_its_lane_does_not_undo_what_was_handled_with_it() {
+    let bench = Bench::new(HandOut::Batches);
+    let _source = bench.source(3);
+    let batch = bench.take(3);
+    let outcomes = [Outcome::DeadLetter { cause: None }, Outcome::Ack, Outcome::Ack];
+    assert_eq!(bench.settle_all(&batch, outcomes), 3);
+    assert_eq!(bench.settled(), [1, 2]);
+}
+
+#[test]
+fn a_key_that_was_held_is_forgotten_with_its_source() {
+    let bench = Bench::with(HandOut::LaneAtATime, |rules| {
+        rules.order_by = OrderBy::Key;
+        rules.redelivery.retries = Some(0);
+    });
+    let source = bench.source_of(vec![keyed(0, "a"), keyed(1, "a")]);
+    let batch = bench.take(1);
+    bench.settle(&batch[0], Outcome::RETRY);
+    assert!(bench.subscription.health().error.is_some());
+    drop(source);
+    assert!(bench.subscription.health().error.is_none());
+}
+
+#[test]
+fn somebody_keeps_the_time_of_a_pause_when_others_leave() {
+    let bench = Bench::new(HandOut::LaneAtATime);
+    let _sources = [bench.source(1), bench.source(1)];
+    let (first, second) = (bench.take(1), bench.take(1));
+    let waiting = [0, 1].map(|_| {
+        let waiting = bench.subscription.clone();
+        std::thread::spawn(move || wait(waiting.next_batch(1, Some(Duration::from_secs(5)))))
+    });
+    bench.settle(&first[0], Outcome::retry_after(Duration::from_millis(20)));
+    bench.settle(&second[0], Outcome::retry_after(Duration::from_millis(60)));
+    for waiter in waiting {
+        let batch = waiter.join().expect("no panic").expect("not ended");
+        assert_eq!(batch.len(), 1, "each gets one when its pause is over");
+    }
+}

@@ -155,6 +155,7 @@ fn a_dead_letter_on_its_way_is_given_up_when_its_source_closes() {
     source.close();
     until("nobody waits for it", || source.outstanding() == 0);
     assert_eq!(bench.settled(), [] as [i64; 0], "whoever reads the source next gets it again");
+    assert!(bench.subscription.health().error.is_none(), "nothing is on its way any more");
 }
 
 #[test]
@@ -183,4 +184,21 @@ fn handlers_of_their_own_pace_are_not_held_up() {
     assert!(bench.settle(&batch[1], Outcome::Ack), "whoever pulls freely makes the order");
     gate.add_permits(1);
     assert_eq!(bench.wait_settled(2), [1, 0]);
+}
+
+#[test]
+fn a_dead_letter_is_not_held_by_a_header_that_the_binding_takes_for_an_instruction() {
+    let bench = Bench::with(HandOut::LaneAtATime, dead_letters);
+    *bench.sent.refusals.lock() = vec![ErrorCode::InvalidRequest];
+    let mut metadata = Metadata::new();
+    metadata.add("partitionNumber", "9");
+    metadata.add("__key", "k");
+    let _source = bench.source_of(vec![NewEvent::new(0, Body::from("x"), metadata)]);
+    let batch = bench.take(1);
+    bench.settle(&batch[0], Outcome::DeadLetter { cause: None });
+    assert_eq!(bench.wait_settled(1), [0]);
+    let sent = bench.sent.requests.lock();
+    let get = |name: &str| sent[0].2.metadata.get(name);
+    assert_eq!(get("deadLetterHeader.partitionNumber").as_deref(), Some("9"));
+    assert_eq!((get("partitionNumber"), get("__key").as_deref()), (None, Some("k")));
 }

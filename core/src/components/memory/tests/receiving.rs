@@ -172,3 +172,20 @@ async fn stopping_waits_for_handlers_until_the_deadline() {
     late.stop(since + Duration::from_millis(50)).await.expect("stopped");
     assert!(since.elapsed() >= Duration::from_millis(50));
 }
+
+#[tokio::test]
+async fn a_handler_that_panics_before_it_returns_its_future_has_failed() {
+    let client = Folder::new(&["retryPause: 1ms"]).client();
+    send(&client, "a").await.expect("sent");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |event: crate::Event| {
+        tell.send(event.attempt()).expect("heard");
+        assert!(event.attempt() > 1, "on purpose");
+        std::future::ready(Outcome::Ack)
+    };
+    client.on("orders", handler).await.expect("attached");
+    assert_eq!((told.recv().await, told.recv().await), (Some(1), Some(2)));
+    while number(&client, "size").await > 0 {
+        tokio::task::yield_now().await;
+    }
+}
