@@ -53,14 +53,29 @@ def test_a_batch_has_what_is_there_up_to_its_size(client: Client) -> None:
 
 def test_a_batch_has_events_of_several_partitions(folder: Folder) -> None:
     folder.memory(partitions=4)
-    batches: Batches = []
+    begun, go_on = threading.Event(), threading.Event()
+    keys: list[set[str]] = []
     with Client(folder.path) as client:
-        client.binding("orders", batch=100)(lambda events: take(batches, events))
-        client.invoke_many("orders", "create", ["x"] * 40)
+
+        @client.binding("orders", batch=100, workers=1)
+        def handle(events: list[Event]) -> None:
+            keys.append({event.metadata["key"] for event in events})
+            begun.set()
+            assert go_on.wait(20)
+
+        def send() -> None:
+            metadata = [{"partitionKey": str(number % 20)} for number in range(100)]
+            client.invoke_many("orders", "create", ["x"] * 100, metadata)
+
+        send()
         with running(client):
+            # The first batch may come before all partitions are read.
+            assert begun.wait(20)
+            send()
+            go_on.set()
             wait_until(lambda: rest(client) == 0)
-    # Each partition has ten; batches of one partition at a time would not get beyond.
-    assert max(len(batch) for batch in batches) > 10
+    # Twenty keys are spread over the four partitions; one partition alone has a part of them.
+    assert max(len(some) for some in keys) > 12
 
 
 def test_each_event_can_have_an_outcome_of_its_own(client: Client) -> None:
@@ -199,22 +214,29 @@ def test_stopping_waits_for_the_batch_and_begins_no_other(client: Client) -> Non
     assert handled(batches) == [("a", 1), ("b", 1)]
 
 
-def test_a_system_exit_gives_the_batch_back_and_is_no_failure(folder: Folder) -> None:
-    folder.memory(maxDeliveryCount=1)
+@pytest.mark.parametrize("batch", [None, 10])
+def test_a_system_exit_gives_back_what_was_begun_and_is_no_failure(folder: Folder, batch: int | None) -> None:
+    folder.memory(maxDeliveryCount=1, deadLetterBinding="letters")
+    folder.memory("letters")
+
+    def handle(_: object) -> None:
+        raise SystemExit(3)
+
     with Client(folder.path) as client:
-
-        @client.binding("orders", batch=10)
-        def handle(events: list[Event]) -> None:
-            raise SystemExit(3)
-
+        if batch is None:
+            client.binding("orders")(handle)
+        else:
+            client.binding("orders", batch=batch)(handle)
         client.invoke_many("orders", "create", list("ab"))
         with pytest.raises(SystemExit, match="3"):
             client.run()
-    with Client(folder.path) as again, again.events("orders") as events:
-        for expected in "ab":
-            event = next(events)
-            assert (event.text(), event.attempt) == (expected, 1)
-            assert event.ack()
+    with Client(folder.path) as again:
+        assert (rest(again), rest(again, "letters")) == (2, 0)
+        with again.events("orders") as events:
+            for expected in "ab":
+                event = next(events)
+                assert (event.text(), event.attempt) == (expected, 1)
+                assert event.ack()
 
 
 def most_at_once(client: Client, batch: int | None, events: int) -> tuple[int, int]:
@@ -259,9 +281,3 @@ def test_threads_do_not_grow_beyond_what_may_be_in_flight(folder: Folder, batch:
     folder.memory(partitions=4, maxInFlight=1)
     with Client(folder.path) as client:
         assert most_at_once(client, batch, events=8) == (1, 1)
-
-
-def test_one_batch_that_takes_all_partitions_needs_one_thread(folder: Folder) -> None:
-    folder.memory(partitions=4)
-    with Client(folder.path) as client:
-        assert most_at_once(client, batch=1000, events=400) == (1, 1)
