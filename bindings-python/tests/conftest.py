@@ -144,6 +144,11 @@ class Program(Protocol):
     def __call__(self, source: str, *arguments: str) -> subprocess.Popen[str]: ...
 
 
+# A shell's background job ignores Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     """Programs in processes of their own; ended with the test, if they did not end themselves."""
