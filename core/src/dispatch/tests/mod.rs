@@ -1,5 +1,6 @@
 //! Dispatch without a broker.
 
+mod limits;
 mod order;
 mod outcomes;
 
