@@ -35,7 +35,7 @@ def pulled(plan: Plan) -> Row:
     topic = _filled(plan)
     peers = {OURS: partial(_pull, plan, topic), f"{PEER} consume": partial(_consume, plan, topic, _poll_many)}
     rounds = take_turns(plan.size.event_rounds, peers)
-    note = f"No batch handler yet: `client.events()`, an `ack()` for each, beside `consume({BATCH})`. {_NOTE}"
+    note = f"`client.events()`, an `ack()` for each, beside `consume({BATCH})`. {_NOTE}"
     return Row("events, pulled", "/s", "rate", ("rate",), rounds, Target("at least", 1.3), note=note)
 
 

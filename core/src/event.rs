@@ -118,11 +118,16 @@ impl NewEvent {
     /// Gives it a key. Only worth the time where [`Intake::wants_keys`](crate::component::Intake::wants_keys).
     #[must_use]
     pub fn with_key(mut self, key: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        self.key = Some(hasher.finish());
+        self.key = Some(hash_key(key));
         self
     }
+}
+
+/// Always the same for a key in one build, unlike the hash of a map.
+pub(crate) fn hash_key(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// One delivery of one event.
@@ -252,6 +257,10 @@ pub(crate) struct SourceFace {
 
 impl SourceFace {
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
     }
 }

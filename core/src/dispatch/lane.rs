@@ -8,7 +8,6 @@ use std::time::Instant;
 use super::HandOut;
 use super::rules::Rules;
 use super::settling::{Job, Work};
-use crate::error::Error;
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
 use crate::policy::Permit;
 use crate::runtime::moment_in;
@@ -50,8 +49,6 @@ pub(super) struct Effects {
     pub(super) jobs: Vec<Job>,
     /// An event that holds its lane from now on.
     pub(super) blocked: Option<Arc<StoredEvent>>,
-    /// What is to be said of it, by whoever no longer holds the lock.
-    pub(super) held: Option<Error>,
 }
 
 impl LaneState {
@@ -137,7 +134,6 @@ impl LaneState {
         run: &[(SettleToken, Outcome)],
         rules: &Rules,
         hand_out: HandOut,
-        chance: f64,
         effects: &mut Effects,
     ) -> usize {
         let mut counted = 0;
@@ -180,7 +176,7 @@ impl LaneState {
                 let event = &self.outstanding[index];
                 let pause = match outcome {
                     Outcome::Retry { after, cause } => {
-                        let pause = rules.redelivery.pause(event.fail(cause.clone()), chance);
+                        let pause = rules.redelivery.draw(event.fail(cause.clone()));
                         self.report(token.sequence, false);
                         pause.map(|pause| after.unwrap_or(pause))
                     }
@@ -241,14 +237,13 @@ impl LaneState {
         event: &StoredEvent,
         cause: Cause,
         rules: &Rules,
-        chance: f64,
         effects: &mut Effects,
     ) {
         let Some(event) = self.end_settling(event) else { return };
         let failures = event.fail(Some(Box::new(cause)));
         insert(&mut self.outstanding, event.clone());
         let index = self.first_after(event.sequence) - 1;
-        match rules.redelivery.pause(failures, chance) {
+        match rules.redelivery.draw(failures) {
             Some(pause) => {
                 self.rests_until = Some(moment_in(pause));
                 self.take_back(index);

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::lane::{Effects, LaneState};
+use super::listener::{Listener, Message};
 use super::rules::{OrderBy, Rules};
+use super::settling::Job;
 use super::{HandOut, Settler};
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, NewEvent, SourceFace, StoredEvent};
@@ -18,7 +20,7 @@ static NEXT_SOURCE: AtomicU64 = AtomicU64::new(0);
 /// What an input binding opened: the lanes that its events are sorted into.
 struct SourceState {
     face: Arc<SourceFace>,
-    settler: Arc<dyn Settler>,
+    listener: Arc<Listener>,
     lanes: HashSet<u64>,
     /// Under `orderBy: partition` the only lane.
     only: Option<u64>,
@@ -54,8 +56,6 @@ pub(super) struct Lanes {
     refused: Option<Refused>,
     /// Lanes held by an event that ran out of deliveries, and the first of these events.
     blocked: HashMap<u64, Error>,
-    /// A cheap source of chance for pauses.
-    seed: u64,
 }
 
 impl Lanes {
@@ -70,7 +70,6 @@ impl Lanes {
             in_flight: 0,
             refused: None,
             blocked: HashMap::new(),
-            seed: u64::from(std::process::id()),
         }
     }
 
@@ -82,8 +81,9 @@ impl Lanes {
     pub(super) fn open_source(&mut self, binding: Arc<str>, settler: Arc<dyn Settler>) -> u64 {
         let id = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
         let face = Arc::new(SourceFace { binding, closed: AtomicBool::new(false) });
+        let listener = Listener::new(face.clone(), settler);
         let (lanes, by_key) = (HashSet::new(), HashMap::new());
-        self.sources.insert(id, SourceState { face, settler, lanes, only: None, by_key });
+        self.sources.insert(id, SourceState { face, listener, lanes, only: None, by_key });
         id
     }
 
@@ -126,12 +126,13 @@ impl Lanes {
         };
         self.in_flight = self.in_flight + counts - lane.counted;
         lane.counted = counts;
-        if !lane.queued && lane.is_ready(self.hand_out) {
+        let is_ready = lane.is_ready(self.hand_out);
+        if is_ready && !lane.queued {
             lane.queued = true;
             self.ready.push_back(id);
             return true;
         }
-        if lane.queued && !lane.is_ready(self.hand_out) {
+        if !is_ready && lane.queued {
             // Handed out freely, it was queued for the events behind one that was sent back since.
             lane.queued = false;
             self.ready.retain(|ready| *ready != id);
@@ -244,33 +245,32 @@ impl Lanes {
         }
     }
 
-    /// A lane with the rules and a number drawn by chance, for whatever changes it; `None` when it is gone.
+    /// A lane with the rules, for whatever changes it; `None` when it is gone.
     ///
-    /// What the change did beside is dealt with here: pauses, held lanes, and who is to be told.
+    /// What the change did beside is dealt with here: pauses, held lanes, and what the settler is to be told once the
+    /// lock is free.
     pub(super) fn change<T>(
         &mut self,
         id: u64,
-        with: impl FnOnce(&mut LaneState, &Rules, HandOut, f64, &mut Effects) -> T,
-    ) -> Option<(T, Effects, Arc<dyn Settler>)> {
-        let chance = self.chance();
+        with: impl FnOnce(&mut LaneState, &Rules, HandOut, &mut Effects) -> T,
+    ) -> Option<(T, Vec<Job>, Message)> {
         self.trial_may_be_over();
         let lane = self.by_id.get_mut(&id)?;
-        let settler = self.sources.get(&lane.source)?.settler.clone();
+        let listener = self.sources.get(&lane.source)?.listener.clone();
         let mut effects = Effects::default();
         let rested = lane.rests_until;
-        let result = with(lane, &self.rules, self.hand_out, chance, &mut effects);
+        let result = with(lane, &self.rules, self.hand_out, &mut effects);
         let (rests, source) = (lane.rests_until, lane.source);
         if rests != rested
             && let Some(until) = rests
         {
             self.resting.push(Reverse((until, id)));
         }
-        if let Some(event) = effects.blocked.take() {
-            let error = self.held_by(source, &event);
+        let held = effects.blocked.take().map(|event| self.held_by(source, &event));
+        if let Some(error) = &held {
             self.blocked.insert(id, error.clone());
-            effects.held = Some(error);
         }
-        Some((result, effects, settler))
+        Some((result, effects.jobs, listener.message(effects.positions, held)))
     }
 
     /// Perhaps this was the event that everybody waits for.
@@ -319,16 +319,17 @@ impl Lanes {
         lanes.is_some_and(|lanes| lanes.iter().any(|id| self.blocked.contains_key(id)))
     }
 
-    /// Events of a source that are with handlers or being settled.
+    /// Events of a source that are with handlers, being settled, or settled without its settler knowing yet.
     pub(super) fn busy(&self, source: u64) -> usize {
-        let lanes = self.sources.get(&source).map(|source| &source.lanes);
-        lanes.map_or(0, |lanes| lanes.iter().filter_map(|id| self.by_id.get(id)).map(LaneState::busy).sum())
+        let Some(source) = self.sources.get(&source) else { return 0 };
+        let lanes = source.lanes.iter().filter_map(|id| self.by_id.get(id));
+        lanes.map(LaneState::busy).sum::<usize>() + source.listener.untold()
     }
 
     /// Hands out nothing more of a source.
     pub(super) fn close(&mut self, source: u64) {
         let Some(state) = self.sources.get(&source) else { return };
-        state.face.closed.store(true, Ordering::Release);
+        state.face.close();
         let ids: Vec<u64> = state.lanes.iter().copied().collect();
         for id in &ids {
             if let Some(lane) = self.by_id.get_mut(id) {
@@ -358,12 +359,6 @@ impl Lanes {
     /// The events whose handlers began before a moment of the clock.
     pub(super) fn begun_before(&self, then: u64) -> Vec<crate::event::SettleToken> {
         self.by_id.values().flat_map(|lane| lane.begun_before(then)).collect()
-    }
-
-    /// Not random enough for secrets, random enough to spread retries.
-    fn chance(&mut self) -> f64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        f64::from(u32::try_from(self.seed >> 32).unwrap_or_default()) / f64::from(u32::MAX)
     }
 }
 

@@ -15,12 +15,13 @@
 //! * Closing a source makes everything handed out from it stale: it will be delivered again to whoever is next.
 //!
 //! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
-//! an event before it is settled, `rules.rs` what settings and policies say, `attachment.rs` what is read from,
-//! `subscription.rs` the handlers' side.
+//! an event before it is settled, `listener.rs` what a component has yet to hear, `rules.rs` what settings and policies
+//! say, `attachment.rs` what is read from, `subscription.rs` the handlers' side.
 
 mod attachment;
 mod lane;
 mod lanes;
+mod listener;
 mod prefix;
 mod rules;
 mod settling;
@@ -51,21 +52,26 @@ pub trait Settler: Send + Sync + 'static {
 
 /// Where an input binding puts the events it reads.
 #[derive(Clone)]
-pub struct Intake(Arc<SubscriptionState>);
+pub struct Intake {
+    state: Arc<SubscriptionState>,
+    /// Known from the beginning: other rules come with another intake.
+    wants_keys: bool,
+}
 
 impl Intake {
     pub(crate) fn new(state: Arc<SubscriptionState>) -> Self {
-        Self(state)
+        let wants_keys = state.order_by() == OrderBy::Key;
+        Self { state, wants_keys }
     }
 
     /// Opens a source of events. `settler` hears what becomes of them.
     pub fn open_source(&self, settler: Arc<dyn Settler>) -> Source {
-        Source { id: self.0.open_source(settler), state: self.0.clone() }
+        Source { id: self.state.open_source(settler), state: self.state.clone() }
     }
 
     /// Whether events are kept in order by their keys, so that computing them is worth the time.
     pub fn wants_keys(&self) -> bool {
-        self.0.order_by() == OrderBy::Key
+        self.wants_keys
     }
 }
 
@@ -87,7 +93,8 @@ impl Source {
         self.state.close_source(self.id);
     }
 
-    /// How many events are with handlers or on their way to become something else.
+    /// How many events are with handlers, on their way to become something else, or settled without the settler having
+    /// been told. When none is left of a closed source, its settler is called once more.
     pub fn outstanding(&self) -> usize {
         self.state.busy(self.id)
     }

@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::lane::{Effects, LaneState};
 use super::lanes::Lanes;
+use super::listener::Message;
 use super::rules::{OrderBy, Rules};
 use super::settling::Job;
 use super::{HandOut, Settler};
@@ -31,8 +32,6 @@ pub(crate) struct SubscriptionState {
     /// Why dead letters do not leave, while they do not; by lane and sequence.
     undeliverable: Mutex<BTreeMap<(u64, u64), Error>>,
 }
-
-type Told = Vec<(Arc<dyn Settler>, Vec<i64>, Option<Error>)>;
 
 impl SubscriptionState {
     pub(super) fn new(binding: Arc<str>, hand_out: HandOut, rules: Rules) -> Arc<Self> {
@@ -138,69 +137,62 @@ impl SubscriptionState {
     /// Settles deliveries; returns how many of the tokens still counted, and what has to be confirmed first.
     pub(super) fn settle(&self, outcomes: &[(SettleToken, Outcome)]) -> (usize, Vec<Job>) {
         let (mut counted, mut jobs) = (0, Vec::new());
-        let mut told = Told::new();
+        let mut messages = Vec::new();
         let mut lanes = self.lanes.lock();
         let mut wake = Wake::before(&lanes);
         // Outcomes of one lane stand together almost always: look each lane up once a run.
         for run in outcomes.chunk_by(|(first, _), (second, _)| first.lane == second.lane) {
             let id = run[0].0.lane;
-            let settle = |lane: &mut LaneState, rules: &Rules, hand_out, chance, effects: &mut Effects| {
-                lane.settle(run, rules, hand_out, chance, effects)
+            let settle = |lane: &mut LaneState, rules: &Rules, hand_out, effects: &mut Effects| {
+                lane.settle(run, rules, hand_out, effects)
             };
-            let Some((count, effects, settler)) = lanes.change(id, settle) else { continue };
+            let Some((count, more, message)) = lanes.change(id, settle) else { continue };
             counted += count;
-            jobs.extend(effects.jobs);
-            told.push((settler, effects.positions, effects.held));
+            jobs.extend(more);
+            messages.push(message);
             wake.look_at(&mut lanes, id);
         }
-        self.tell(wake, lanes, told);
+        self.tell(wake, lanes, messages);
         (counted, jobs)
     }
 
     pub(super) fn release(&self, tokens: &[SettleToken]) {
-        let mut told = Told::new();
+        let mut messages = Vec::new();
         let mut lanes = self.lanes.lock();
         let mut wake = Wake::before(&lanes);
         // The earliest first, which takes the later ones back as well.
         for token in tokens {
-            let release =
-                |lane: &mut LaneState, _: &Rules, _: HandOut, _: f64, _: &mut Effects| lane.release(*token);
-            let Some(((), _, settler)) = lanes.change(token.lane, release) else { continue };
-            told.push((settler, Vec::new(), None));
+            let release = |lane: &mut LaneState, _: &Rules, _: HandOut, _: &mut Effects| lane.release(*token);
+            let Some(((), _, message)) = lanes.change(token.lane, release) else { continue };
+            messages.push(message);
             wake.look_at(&mut lanes, token.lane);
         }
         wake.needed = true;
-        self.tell(wake, lanes, told);
+        self.tell(wake, lanes, messages);
     }
 
     /// What an event became was confirmed, refused, or given up because its source closed.
     pub(super) fn end_settling(&self, lane: u64, event: &StoredEvent, end: SettlingEnd) -> Vec<Job> {
         let mut lanes = self.lanes.lock();
         let mut wake = Wake::before(&lanes);
-        let change =
-            |lane: &mut LaneState, rules: &Rules, _: HandOut, chance, effects: &mut Effects| match end {
-                SettlingEnd::Confirmed => lane.settled(event, effects),
-                SettlingEnd::Refused(cause) => lane.settling_failed(event, cause, rules, chance, effects),
-                SettlingEnd::GivenUp => drop(lane.end_settling(event)),
-            };
-        let Some(((), effects, settler)) = lanes.change(lane, change) else { return Vec::new() };
+        let change = |lane: &mut LaneState, rules: &Rules, _: HandOut, effects: &mut Effects| match end {
+            SettlingEnd::Confirmed => lane.settled(event, effects),
+            SettlingEnd::Refused(cause) => lane.settling_failed(event, cause, rules, effects),
+            SettlingEnd::GivenUp => drop(lane.end_settling(event)),
+        };
+        let Some(((), jobs, message)) = lanes.change(lane, change) else { return Vec::new() };
         wake.look_at(&mut lanes, lane);
-        self.tell(wake, lanes, vec![(settler, effects.positions, effects.held)]);
-        effects.jobs
+        self.tell(wake, lanes, vec![message]);
+        jobs
     }
 
-    fn tell(&self, wake: Wake, lanes: parking_lot::MutexGuard<'_, Lanes>, told: Told) {
+    fn tell(&self, wake: Wake, lanes: MutexGuard<'_, Lanes>, messages: Vec<Message>) {
         let needed = wake.needed || wake.was_full && lanes.has_ready();
         drop(lanes);
         if needed {
             self.signal.notify_one();
         }
-        for (settler, positions, held) in told {
-            if let Some(error) = held {
-                tracing::error!(target: "bindwright", "{error}");
-            }
-            settler.settled(&positions);
-        }
+        messages.into_iter().for_each(Message::tell);
     }
 
     /// Deliveries whose handlers have had their time, as failures.

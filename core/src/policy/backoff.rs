@@ -1,5 +1,6 @@
 //! The pause before an event is delivered again.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// How long to wait between deliveries of one event, and how often to try.
@@ -31,6 +32,11 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The same pause each time, for ever.
+    pub(crate) const fn constant(pause: Duration) -> Self {
+        Self { initial: pause, multiplier: 1.0, maximum: pause, randomization: 0.0, retries: None }
+    }
+
     /// At most so many deliveries, the first one included.
     #[must_use]
     pub(crate) fn limited_to(self, deliveries: Option<u32>) -> Self {
@@ -59,6 +65,14 @@ impl Backoff {
         // min() here and again after the randomization, as a product can be infinite: both stay finite and positive.
         let grown = self.initial.as_secs_f64() * self.multiplier.max(1.0).powi(exponent);
         grown.min(self.maximum.as_secs_f64())
+    }
+
+    /// [`pause`](Self::pause), with the part that chance has in it drawn.
+    pub(crate) fn draw(&self, failed_attempt: u32) -> Option<Duration> {
+        // Drawn once for each retry, so the quality of a hash with a fresh key is enough.
+        let bits = RandomState::new().build_hasher().finish() >> 32;
+        let chance = f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX);
+        self.pause(failed_attempt, chance)
     }
 
     /// The pause after the given delivery failed (1 for the first); `None` when it was the last.

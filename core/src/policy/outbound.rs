@@ -4,7 +4,6 @@
 //! the system's outside of tests. Tests are in `tests.rs`.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -172,7 +171,7 @@ impl Outbound {
 
     /// The pause after so many failed attempts; `None` when there is no further one.
     fn pause(&self, failed_attempts: u32) -> Option<Duration> {
-        self.retry.as_ref()?.backoff.pause(failed_attempts, chance())
+        self.retry.as_ref()?.backoff.draw(failed_attempts)
     }
 
     /// The pause before the next attempt, or why there is none.
@@ -280,10 +279,4 @@ fn nothing_sent() -> Error {
 /// The moment, by a clock that tests can stop.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// A number from 0 to 1. Drawn once for each retry, so the quality of a hash with a fresh key is enough.
-fn chance() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 32;
-    f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
 }

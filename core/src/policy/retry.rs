@@ -19,8 +19,7 @@ pub(crate) struct Retry {
 impl Retry {
     /// What `policy: constant` means: always the same pause.
     pub(crate) const fn constant(pause: Duration, retries: Option<u32>) -> Self {
-        let backoff =
-            Backoff { initial: pause, multiplier: 1.0, maximum: pause, randomization: 0.0, retries };
+        let backoff = Backoff { retries, ..Backoff::constant(pause) };
         Self { backoff, matching: Matching::ALL, repeat_unknown: false }
     }
 

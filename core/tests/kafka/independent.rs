@@ -1,7 +1,7 @@
 //! What Kafka itself says, asked with a client of the tests' own.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -157,13 +157,15 @@ impl Fixture {
 
     pub async fn until_committed(&self, wanted: &[i64]) {
         let wanted: Vec<_> = wanted.iter().copied().map(Some).collect();
-        let mut last = Vec::new();
-        let what = format!("committed is {wanted:?}");
-        until(&what, async || {
-            last = self.committed().await;
-            last == wanted
-        })
-        .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.committed().await;
+            if found == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "committed is {found:?} instead of {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Members of the group, as its coordinator counts them; none while it rebalances.

@@ -324,7 +324,7 @@ fn backoff(raw: &Raw) -> Backoff {
     match raw.back_off_policy {
         BackOffPolicy::Constant => {
             let pause = millis(&raw.back_off_duration, 5_000);
-            Backoff { initial: pause, multiplier: 1.0, maximum: pause, randomization: 0.0, retries }
+            Backoff { retries, ..Backoff::constant(pause) }
         }
         BackOffPolicy::Exponential => Backoff {
             initial: millis(&raw.back_off_initial_interval, 500),

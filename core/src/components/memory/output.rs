@@ -1,6 +1,5 @@
 //! Sending into a queue, asking how long it is, emptying it; and failing when the settings say so.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -13,6 +12,7 @@ use super::settings::MemorySettings;
 use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
+use crate::event::hash_key;
 use crate::health::{Health, State};
 use crate::manifest::Component;
 use crate::metadata::Metadata;
@@ -89,12 +89,7 @@ fn draft(request: Request) -> Draft {
     for (name, value) in request.metadata.iter().filter(|(name, _)| *name != PARTITION_KEY) {
         metadata.add(name.to_owned(), value.clone());
     }
-    let key_hash = key.as_ref().map(|key| {
-        // Always the same in one build, unlike the hasher of maps.
-        let mut hasher = DefaultHasher::new();
-        key.bytes().hash(&mut hasher);
-        hasher.finish()
-    });
+    let key_hash = key.as_ref().map(|key| hash_key(&key.bytes()));
     if let Some(key) = key {
         // Last, because the last entry of a name counts.
         metadata.add("key", key);

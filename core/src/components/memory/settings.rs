@@ -73,13 +73,7 @@ impl MemorySettings {
         let settings = Self {
             queue: named.map_or_else(|| component.name.clone(), Arc::from),
             partitions: raw.partitions as usize,
-            backoff: Backoff {
-                initial: pause,
-                multiplier: 1.0,
-                maximum: pause,
-                randomization: 0.0,
-                ..Backoff::default()
-            },
+            backoff: Backoff::constant(pause),
             max_uncommitted: runtime.max_uncommitted as usize,
             max_queued: raw.max_queued_messages.unwrap_or(100_000).max(1) as usize,
             failures: raw.failures,

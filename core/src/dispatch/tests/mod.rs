@@ -108,13 +108,7 @@ impl OutputBinding for Output {
     }
 }
 
-const QUICK: Backoff = Backoff {
-    initial: Duration::from_millis(1),
-    multiplier: 1.0,
-    maximum: Duration::from_millis(1),
-    randomization: 0.0,
-    retries: None,
-};
+const QUICK: Backoff = Backoff::constant(Duration::from_millis(1));
 
 struct Bench {
     subscription: Subscription,

@@ -1,9 +1,12 @@
 //! Order, redelivery, stale tokens, closing.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use super::{Bench, event, keyed, positions, wait};
-use crate::dispatch::{HandOut, OrderBy};
+use crate::dispatch::{HandOut, OrderBy, Settler, Source};
 use crate::event::{Event, Outcome};
 
 #[test]
@@ -307,4 +310,33 @@ fn somebody_keeps_the_time_of_a_pause_when_others_leave() {
         let batch = waiter.join().expect("no panic").expect("not ended");
         assert_eq!(batch.len(), 1, "each gets one when its pause is over");
     }
+}
+
+/// Knows whether its source was quiet, and asks whenever it is told something.
+#[derive(Default)]
+struct Asking {
+    source: OnceLock<Arc<Source>>,
+    answers: Mutex<Vec<(Vec<i64>, usize)>>,
+}
+
+impl Settler for Asking {
+    fn settled(&self, positions: &[i64]) {
+        let outstanding = self.source.get().expect("set").outstanding();
+        self.answers.lock().push((positions.to_vec(), outstanding));
+    }
+}
+
+#[test]
+fn a_source_is_not_quiet_before_its_settler_knows() {
+    let bench = Bench::new(HandOut::Freely);
+    let asking = Arc::<Asking>::default();
+    let source = Arc::new(bench.intake.open_source(asking.clone()));
+    assert!(asking.source.set(source.clone()).is_ok());
+    source.push((0..2).map(event).collect());
+    let events = bench.take(2);
+    source.close();
+    assert_eq!(bench.settle_all(&events, [Outcome::Ack, Outcome::Ack]), 2);
+    assert_eq!(source.outstanding(), 0);
+    // Told of both while they counted, and then that the closed source is quiet.
+    assert_eq!(*asking.answers.lock(), [(vec![0, 1], 2), (vec![], 0)]);
 }

@@ -1,0 +1,64 @@
+//! A source's settler, and what it has not been told yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Settler;
+use crate::error::Error;
+use crate::event::SourceFace;
+
+/// The settler of one source.
+///
+/// It is told without the lock of dispatch, so for a moment an event is settled and its settler does not know. Until
+/// then the source is not quiet: a reader that gave its partition back in between would not commit the event.
+pub(super) struct Listener {
+    face: Arc<SourceFace>,
+    settler: Arc<dyn Settler>,
+    untold: AtomicUsize,
+}
+
+impl Listener {
+    pub(super) fn new(face: Arc<SourceFace>, settler: Arc<dyn Settler>) -> Arc<Self> {
+        Arc::new(Self { face, settler, untold: AtomicUsize::new(0) })
+    }
+
+    /// Events that were settled under the lock. To be told once it is free.
+    pub(super) fn message(self: Arc<Self>, positions: Vec<i64>, held: Option<Error>) -> Message {
+        self.untold.fetch_add(positions.len(), Ordering::SeqCst);
+        Message { listener: self, positions, held }
+    }
+
+    /// How many settled events the settler has not heard of.
+    pub(super) fn untold(&self) -> usize {
+        self.untold.load(Ordering::SeqCst)
+    }
+}
+
+/// What a settler is to be told.
+pub(super) struct Message {
+    listener: Arc<Listener>,
+    positions: Vec<i64>,
+    held: Option<Error>,
+}
+
+impl Message {
+    pub(super) fn tell(self) {
+        if let Some(error) = &self.held {
+            tracing::error!(target: "bindwright", "{error}");
+        }
+        self.listener.settler.settled(&self.positions);
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.positions.is_empty() {
+            return;
+        }
+        self.listener.untold.fetch_sub(self.positions.len(), Ordering::SeqCst);
+        // Whoever closed the source waits for it to be quiet, and looked before it was.
+        if self.listener.face.is_closed() {
+            self.listener.settler.settled(&[]);
+        }
+    }
+}
