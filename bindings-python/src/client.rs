@@ -277,8 +277,9 @@ fn parts(ledger: Ledger) -> LedgerParts {
 }
 
 fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> Result<Request, Fault> {
+    let py = data.py();
     let mut metadata = convert::metadata(metadata)?;
-    trace::add_to(&mut metadata);
+    trace::add_to(py, &mut metadata)?;
     Ok(Request { body: convert::body(data)?, metadata })
 }
 
@@ -287,6 +288,7 @@ fn requests(
     payloads: &Bound<'_, PyAny>,
     metadata: &Bound<'_, PyAny>,
 ) -> Result<Vec<Result<Request, Fault>>, Fault> {
+    let py = payloads.py();
     let single = payloads.is_instance_of::<PyBytes>()
         || payloads.is_instance_of::<PyString>()
         || payloads.is_instance_of::<PyDict>();
@@ -301,7 +303,7 @@ fn requests(
     if common {
         let metadata = {
             let mut metadata = convert::metadata(metadata)?;
-            trace::add_to(&mut metadata);
+            trace::add_to(py, &mut metadata)?;
             share(&metadata)
         };
         let request = |data| Ok(Request { body: convert::body(data)?, metadata: metadata.clone() });

@@ -44,9 +44,12 @@ mod _native {
     use crate::subscription::Subscription;
     #[pymodule_export]
     use crate::tools::{DevBroker, run_command};
+    #[pymodule_export]
+    use crate::trace::{reset_trace, set_trace};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("CURRENT_TRACE", crate::trace::variable(module.py())?)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULT_TIMEOUT", bindwright::DEFAULT_TIMEOUT.as_secs_f64())?;
         module.add("DEFAULT_DRAIN", bindwright::DEFAULT_DRAIN.as_secs_f64())?;

@@ -1,33 +1,102 @@
-//! The trace that the calling thread's handler is in. Tests: `tests/test_trace.py`.
+//! The trace that calls go along with: a `contextvars.ContextVar`, so that every thread and every task has its own.
+//!
+//! Its value is a tuple of `traceparent` and `tracestate` (or `None`). A handler of single events runs with that of its
+//! event; `python/bindwright/_tracing.py` sets it around calls. Tests: `tests/test_trace.py`.
 
-use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindwright::{Metadata, TraceContext};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 
-thread_local! {
-    static CURRENT: RefCell<Option<TraceContext>> = const { RefCell::new(None) };
+/// The variable's own methods, bound once: what it is read with stands in the way of every call.
+struct Variable {
+    variable: Py<PyAny>,
+    get: Py<PyAny>,
+    set: Py<PyAny>,
+    reset: Py<PyAny>,
 }
 
-/// The calling thread handles an event of this trace until the value is dropped.
-pub(crate) struct Entered(Option<TraceContext>);
+static CURRENT: PyOnceLock<Variable> = PyOnceLock::new();
 
-impl Entered {
-    pub(crate) fn new(trace: Option<TraceContext>) -> Self {
-        Self(CURRENT.replace(trace))
+/// Whether the variable was ever set: programs without traces need not look at it at every call.
+static USED: AtomicBool = AtomicBool::new(false);
+
+fn current(py: Python<'_>) -> PyResult<&Variable> {
+    CURRENT.get_or_try_init(py, || {
+        let options = PyDict::new(py);
+        options.set_item("default", py.None())?;
+        let class = py.import("contextvars")?.getattr("ContextVar")?;
+        let variable = class.call(("bindwright_trace",), Some(&options))?;
+        let method = |name| variable.getattr(name).map(Bound::unbind);
+        Ok(Variable {
+            get: method("get")?,
+            set: method("set")?,
+            reset: method("reset")?,
+            variable: variable.clone().unbind(),
+        })
+    })
+}
+
+/// The variable itself, for the Python part.
+pub(crate) fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    Ok(current(py)?.variable.bind(py))
+}
+
+/// The calling thread or task handles an event of this trace until the value is dropped.
+pub(crate) struct Entered<'py>(Bound<'py, PyAny>);
+
+impl<'py> Entered<'py> {
+    pub(crate) fn new(py: Python<'py>, trace: &TraceContext) -> PyResult<Self> {
+        set_trace(py, trace.traceparent(), trace.tracestate()).map(Self)
     }
 }
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        let py = self.0.py();
+        if let Err(failure) = reset_trace(py, &self.0) {
+            failure.write_unraisable(py, None);
+        }
     }
 }
 
-/// Adds the trace of the thread's handler to the metadata of a call that has none of its own.
-pub(crate) fn add_to(metadata: &mut Metadata) {
-    CURRENT.with_borrow(|current| {
-        if let Some(trace) = current {
-            trace.add_to(metadata);
-        }
-    });
+/// Let the calls of this thread or task go along with a trace; returns what `reset_trace` takes.
+#[pyfunction]
+#[pyo3(signature = (traceparent, tracestate, /))]
+pub(crate) fn set_trace<'py>(
+    py: Python<'py>,
+    traceparent: &str,
+    tracestate: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // Whoever reads the variable later in this context comes after this, in the same thread or through the loop.
+    USED.store(true, Ordering::Release);
+    current(py)?.set.bind(py).call1(((traceparent, tracestate),))
+}
+
+/// Undo `set_trace`.
+///
+/// Raises:
+///     ValueError: It was called in another context.
+#[pyfunction]
+#[pyo3(signature = (token, /))]
+pub(crate) fn reset_trace(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    current(py)?.reset.bind(py).call1((token,)).map(drop)
+}
+
+/// Adds the current trace to the metadata of a call that has none of its own.
+pub(crate) fn add_to(py: Python<'_>, metadata: &mut Metadata) -> PyResult<()> {
+    if !USED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let value = current(py)?.get.bind(py).call0()?;
+    if value.is_none() {
+        return Ok(());
+    }
+    let (traceparent, tracestate) = value.cast::<PyTuple>()?.extract::<(String, Option<String>)>()?;
+    if let Some(trace) = TraceContext::parse(&traceparent, tracestate.as_deref()) {
+        trace.add_to(metadata);
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar, Token
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias, final
@@ -14,8 +15,10 @@ _Ledger: TypeAlias = tuple[int | None, float | None, float | None]
 _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
+_Trace: TypeAlias = tuple[str, str | None]
 
 __all__ = [
+    "CURRENT_TRACE",
     "DEFAULT_DRAIN",
     "DEFAULT_TIMEOUT",
     "ERROR_CODES",
@@ -28,9 +31,12 @@ __all__ = [
     "Outcome",
     "Reply",
     "Subscription",
+    "reset_trace",
     "run_command",
+    "set_trace",
 ]
 
+CURRENT_TRACE: Final[ContextVar[_Trace | None]]
 VERSION: Final[str]
 DEFAULT_TIMEOUT: Final[float]
 DEFAULT_DRAIN: Final[float]
@@ -168,3 +174,5 @@ class DevBroker:
     def close(self) -> None: ...
 
 def run_command(arguments: Sequence[str | os.PathLike[str]], /) -> int: ...
+def set_trace(traceparent: str, tracestate: str | None, /) -> Token[_Trace | None]: ...
+def reset_trace(token: Token[_Trace | None], /) -> None: ...
