@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod health;
 mod instances;
+pub mod logs;
 mod manifest;
 mod metadata;
 mod policy;
