@@ -13,6 +13,7 @@ mod errors;
 mod event;
 mod events;
 mod handling;
+mod logs;
 mod outcome;
 mod reply;
 mod subscription;
@@ -36,6 +37,8 @@ mod _native {
     use crate::event::Event;
     #[pymodule_export]
     use crate::events::Events;
+    #[pymodule_export]
+    use crate::logs::{take_logs, wait_for_logs, wake_logs};
     #[pymodule_export]
     use crate::outcome::Outcome;
     #[pymodule_export]

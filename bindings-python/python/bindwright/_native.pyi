@@ -16,6 +16,7 @@ _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
 _Trace: TypeAlias = tuple[str, str | None]
+_LogLine: TypeAlias = tuple[int, str, str, float, str | None, str | None, int | None]
 
 __all__ = [
     "CURRENT_TRACE",
@@ -34,6 +35,9 @@ __all__ = [
     "reset_trace",
     "run_command",
     "set_trace",
+    "take_logs",
+    "wait_for_logs",
+    "wake_logs",
 ]
 
 CURRENT_TRACE: Final[ContextVar[_Trace | None]]
@@ -175,4 +179,7 @@ class DevBroker:
 
 def run_command(arguments: Sequence[str | os.PathLike[str]], /) -> int: ...
 def set_trace(traceparent: str, tracestate: str | None, /) -> Token[_Trace | None]: ...
+def take_logs(level: int, /) -> bool: ...
+def wait_for_logs(timeout: float, /) -> list[_LogLine]: ...
+def wake_logs() -> None: ...
 def reset_trace(token: Token[_Trace | None], /) -> None: ...

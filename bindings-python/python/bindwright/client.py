@@ -9,7 +9,7 @@ from datetime import timedelta
 from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from bindwright import _handlers, _tracing
+from bindwright import _handlers, _logs, _tracing
 from bindwright._native import Event, Events, NativeClient, Outcome, Reply
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Client:
     ) -> None:
         if isinstance(resources, str | os.PathLike):
             resources = [resources]
+        _logs.follow()
         self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
         self._handlers: dict[str, _handlers.Registration] = {}
         self._loop: _handlers.Loop | None = None
