@@ -1,10 +1,11 @@
 """Traces: spans of OpenTelemetry where the program uses it, and the trace context that goes with calls.
 
 `CURRENT_TRACE` (of the native part) holds `traceparent` and `tracestate` for the calls of this thread or
-task; `set_trace` sets it. A handler of single events runs with those of its event; the native part adds them
-to calls whose metadata has no `traceparent`. With OpenTelemetry it carries the span of the call instead.
+task; `set_trace` sets it. A handler of single events runs with those of its event: the native part sees to
+that for handlers in threads, `enter` for those in tasks. Calls whose metadata has no `traceparent` get them.
+With OpenTelemetry it carries the span of the call instead.
 
-OpenTelemetry is never imported before the program has done so. Both clients use `invocation` and `handling`.
+OpenTelemetry is never imported before the program has done so. Clients use `invocation` and `handling`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ def invocation(binding: str, operation: str, metadata: object = None) -> Abstrac
 def handling(binding: str, events: Event | Sequence[Event]) -> AbstractContextManager[None]:
     """Make the span that a handler runs in, current inside: below its event's trace, or linked to many."""
     return _handling(binding, events) if is_used() else contextlib.nullcontext()
+
+
+def enter(event: Event) -> None:
+    """Let the calls of this task go along with the event's trace; for handlers in tasks of their own."""
+    traceparent = event.traceparent
+    if traceparent is not None:
+        set_trace(traceparent, event.tracestate)
 
 
 def traced(binding: str, handler: Callable[..., object]) -> Callable[..., object]:

@@ -169,7 +169,8 @@ class Client:
         compact JSON. Left out it is empty, which is not the same as `None`: `None` is no data at all, a
         tombstone on Kafka. `timeout` bounds the whole call, connecting included; without one the client's
         counts. In a handler, the event's trace context goes with the call unless `metadata` has a
-        `traceparent`.
+        `traceparent`; where the program uses OpenTelemetry, the call is a span below the current one, and its
+        context goes along.
 
         Raises:
             ComponentNotFoundError, UnsupportedDirectionError, UnsupportedOperationError, InvalidRequestError,
