@@ -65,8 +65,7 @@ impl Shared {
     ) -> PyResult<bindwright::Outcome> {
         let py = handler.py();
         let attempt = event.attempt();
-        let trace = event.trace_context();
-        let _trace = trace.map(|trace| trace::Entered::new(py, &trace)).transpose()?;
+        let _trace = event.trace_context().map(|trace| trace::Entered::new(Some(trace)));
         let argument = Bound::new(py, Event::new(event, self.clone(), false))?;
         match handler.call1((&argument,)).and_then(|answer| outcome_of(&answer)) {
             Ok(outcome) => Ok(outcome),

@@ -1,8 +1,10 @@
-//! The trace that calls go along with: a `contextvars.ContextVar`, so that every thread and every task has its own.
+//! The trace that calls go along with. Tests: `tests/test_trace.py`.
 //!
-//! Its value is a tuple of `traceparent` and `tracestate` (or `None`). A handler of single events runs with that of its
-//! event; `python/bindwright/_tracing.py` sets it around calls. Tests: `tests/test_trace.py`.
+//! In a handler it is the event's. For handlers in threads of ours a thread-local says so, because that is cheap enough
+//! for every event. Before it counts a `contextvars.ContextVar`, of which every task has its own value: a tuple of
+//! `traceparent` and `tracestate` (or `None`), as `python/bindwright/_tracing.py` sets it.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindwright::{Metadata, TraceContext};
@@ -10,7 +12,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-/// The variable's own methods, bound once: what it is read with stands in the way of every call.
+thread_local! {
+    static HANDLED: RefCell<Option<TraceContext>> = const { RefCell::new(None) };
+}
+
+/// The variable, and its methods, bound once: reading stands in the way of every call.
 struct Variable {
     variable: Py<PyAny>,
     get: Py<PyAny>,
@@ -20,7 +26,7 @@ struct Variable {
 
 static CURRENT: PyOnceLock<Variable> = PyOnceLock::new();
 
-/// Whether the variable was ever set: programs without traces need not look at it at every call.
+/// Whether the variable was ever set: programs without tasks and spans need not look at it at every call.
 static USED: AtomicBool = AtomicBool::new(false);
 
 fn current(py: Python<'_>) -> PyResult<&Variable> {
@@ -44,21 +50,18 @@ pub(crate) fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(current(py)?.variable.bind(py))
 }
 
-/// The calling thread or task handles an event of this trace until the value is dropped.
-pub(crate) struct Entered<'py>(Bound<'py, PyAny>);
+/// The calling thread handles an event of this trace until the value is dropped.
+pub(crate) struct Entered(Option<TraceContext>);
 
-impl<'py> Entered<'py> {
-    pub(crate) fn new(py: Python<'py>, trace: &TraceContext) -> PyResult<Self> {
-        set_trace(py, trace.traceparent(), trace.tracestate()).map(Self)
+impl Entered {
+    pub(crate) fn new(trace: Option<TraceContext>) -> Self {
+        Self(HANDLED.replace(trace))
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
-        let py = self.0.py();
-        if let Err(failure) = reset_trace(py, &self.0) {
-            failure.write_unraisable(py, None);
-        }
+        HANDLED.set(self.0.take());
     }
 }
 
@@ -70,7 +73,7 @@ pub(crate) fn set_trace<'py>(
     traceparent: &str,
     tracestate: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // Whoever reads the variable later in this context comes after this, in the same thread or through the loop.
+    // Whoever finds the value in a context got that context from here, and so this, too.
     USED.store(true, Ordering::Release);
     current(py)?.set.bind(py).call1(((traceparent, tracestate),))
 }
@@ -87,16 +90,20 @@ pub(crate) fn reset_trace(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<
 
 /// Adds the current trace to the metadata of a call that has none of its own.
 pub(crate) fn add_to(py: Python<'_>, metadata: &mut Metadata) -> PyResult<()> {
-    if !USED.load(Ordering::Acquire) {
-        return Ok(());
+    if USED.load(Ordering::Acquire) {
+        let value = current(py)?.get.bind(py).call0()?;
+        if !value.is_none() {
+            let (traceparent, tracestate) = value.cast::<PyTuple>()?.extract::<(String, Option<String>)>()?;
+            if let Some(trace) = TraceContext::parse(&traceparent, tracestate.as_deref()) {
+                trace.add_to(metadata);
+            }
+            return Ok(());
+        }
     }
-    let value = current(py)?.get.bind(py).call0()?;
-    if value.is_none() {
-        return Ok(());
-    }
-    let (traceparent, tracestate) = value.cast::<PyTuple>()?.extract::<(String, Option<String>)>()?;
-    if let Some(trace) = TraceContext::parse(&traceparent, tracestate.as_deref()) {
-        trace.add_to(metadata);
-    }
+    HANDLED.with_borrow(|handled| {
+        if let Some(trace) = handled {
+            trace.add_to(metadata);
+        }
+    });
     Ok(())
 }

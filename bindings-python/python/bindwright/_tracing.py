@@ -1,9 +1,9 @@
 """Traces: spans of OpenTelemetry where the program uses it, and the trace context that goes with calls.
 
 `CURRENT_TRACE` (of the native part) holds `traceparent` and `tracestate` for the calls of this thread or
-task; `set_trace` sets it. A handler of single events runs with those of its event: the native part sees to
-that for handlers in threads, `enter` for those in tasks. Calls whose metadata has no `traceparent` get them.
-With OpenTelemetry it carries the span of the call instead.
+task; `set_trace` sets it, and calls whose metadata has no `traceparent` get them. A handler's calls go along
+with its event's trace: the native part sees to that for handlers in threads, `enter` for those in tasks. With
+OpenTelemetry a call carries the context of its own span instead.
 
 OpenTelemetry is never imported before the program has done so. Clients use `invocation` and `handling`.
 """
