@@ -20,10 +20,12 @@ mod instances;
 mod manifest;
 mod metadata;
 mod policy;
+mod queue;
 mod registry;
 mod runtime;
 mod settings;
 mod telemetry;
+pub mod testing;
 mod transport;
 
 pub use binding::{Reply, Request};

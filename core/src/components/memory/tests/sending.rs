@@ -43,7 +43,7 @@ async fn a_queue_vanishes_when_it_is_empty_and_nobody_has_it_open() {
 
 #[tokio::test]
 async fn a_queue_with_messages_stays_for_whoever_opens_it_later() {
-    use super::super::queue::Draft;
+    use crate::queue::Draft;
     use crate::metadata::Metadata;
     let name = std::sync::Arc::from("another queue of this test alone");
     let hold = Hold::of(&name, 1);
