@@ -15,6 +15,7 @@ mod events;
 mod handling;
 mod outcome;
 mod reply;
+mod sandbox;
 mod subscription;
 mod tools;
 mod trace;
@@ -40,6 +41,8 @@ mod _native {
     use crate::outcome::Outcome;
     #[pymodule_export]
     use crate::reply::Reply;
+    #[pymodule_export]
+    use crate::sandbox::{NativePushedEvent, NativeSandbox};
     #[pymodule_export]
     use crate::subscription::Subscription;
     #[pymodule_export]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bindwright::testing::{Answer, Ending, PushedEvent, Sandbox, SandboxOptions};
+use bindwright::testing::{Answer, Ending, PushedEvent, Sandbox, SandboxOptions, block_on};
 use bindwright::{
     Body, Client, ClientOptions, Emission, Error, ErrorCode, HandOut, Metadata, Outcome, Reply, Request,
     Result,
@@ -83,9 +83,8 @@ fn push(sandbox: &Sandbox, body: &'static str) -> PushedEvent {
 }
 
 /// How the event ended, and after how many deliveries.
-fn end(sandbox: &Sandbox, pushed: &PushedEvent) -> (Ending, u32) {
-    let progress =
-        sandbox.block_on(pushed.ended(PATIENCE), || false).expect("not interrupted").expect("ended");
+fn end(pushed: &PushedEvent) -> (Ending, u32) {
+    let progress = block_on(pushed.ended(PATIENCE), || false).expect("not interrupted").expect("ended");
     (progress.ending.expect("ended"), progress.deliveries)
 }
 
@@ -128,7 +127,7 @@ fn a_type_that_this_build_does_not_have_takes_everything() {
     let client = bench.client();
     invoke(&client, "orders", "release", "a").expect("answered");
     handle(&client, |_, _| Outcome::Ack);
-    assert_eq!(end(&sandbox, &push(&sandbox, "b")), (Ending::Ack, 1));
+    assert_eq!(end(&push(&sandbox, "b")), (Ending::Ack, 1));
     drop(sandbox);
     assert_eq!(code(invoke(&bench.client(), "orders", "release", "a")), ErrorCode::UnknownType);
 }
@@ -280,11 +279,11 @@ fn waiting_for_an_invocation_ends_with_it_or_tells_what_there_is_instead() {
         sandbox.answer("orders", Answer::body("").delay(Duration::from_millis(50)));
         scope.spawn(|| invoke(&client, "orders", "create", "a").expect("answered"));
         let waiting = sandbox.wait_for("orders", Some("create"), 1, PATIENCE);
-        let found = sandbox.block_on(waiting, || false).expect("not interrupted").expect("came");
+        let found = block_on(waiting, || false).expect("not interrupted").expect("came");
         assert_eq!(found[0].request.body, Body::from("a"));
     });
     let waiting = sandbox.wait_for("oders", None, 2, Duration::from_millis(20));
-    let error = sandbox.block_on(waiting, || false).expect("not interrupted").expect_err("a slip");
+    let error = block_on(waiting, || false).expect("not interrupted").expect_err("a slip");
     assert_eq!(error.code(), ErrorCode::Timeout);
     for part in ["0 of 2 invocations of oders", "orders.create 1", "components: orders"] {
         assert!(error.message().contains(part), "{part}: {error}");
@@ -309,10 +308,9 @@ fn every_outcome_is_told_with_its_deliveries() {
     let sandbox = Sandbox::open().expect("open");
     let client = bench.client();
     handle(&client, |body, attempt| match body {
-        "ack" => Outcome::Ack,
         "drop" => Outcome::Drop,
         "again" if attempt == 1 => Outcome::retry_after(Duration::from_hours(1)),
-        "again" => Outcome::Ack,
+        "ack" | "again" => Outcome::Ack,
         "poison" => Outcome::failed("Poison", "never works"),
         "hopeless" => Outcome::DeadLetter { cause: None },
         _ => Outcome::Emit(vec![Emission {
@@ -323,7 +321,7 @@ fn every_outcome_is_told_with_its_deliveries() {
     });
     let ends = ["ack", "drop", "again", "poison", "hopeless", "emit"].map(|body| {
         let pushed = push(&sandbox, body);
-        end(&sandbox, &pushed)
+        end(&pushed)
     });
     let expected = [
         (Ending::Ack, 1),
@@ -347,7 +345,7 @@ fn an_event_without_a_way_out_holds_its_place() {
     let client = bench.client();
     handle(&client, |_, _| Outcome::failed("Poison", "never works"));
     let (poison, after) = (push(&sandbox, "poison"), push(&sandbox, "after"));
-    assert_eq!(end(&sandbox, &poison), (Ending::Held, 2));
+    assert_eq!(end(&poison), (Ending::Held, 2));
     let cause = poison.progress().cause.expect("a cause");
     assert_eq!((cause.code.as_str(), cause.text.as_str()), ("Poison", "never works"));
     assert_eq!((after.progress().deliveries, after.progress().ending), (0, None));
@@ -363,7 +361,7 @@ fn a_refused_emission_is_a_failed_delivery() {
         let request = Request::new("follows");
         Outcome::Emit(vec![Emission { binding: "out".to_owned(), operation: "create".to_owned(), request }])
     });
-    assert_eq!(end(&sandbox, &push(&sandbox, "a")), (Ending::Emit, 2));
+    assert_eq!(end(&push(&sandbox, "a")), (Ending::Emit, 2));
 }
 
 #[test]
@@ -372,12 +370,12 @@ fn an_event_that_fails_for_ever_is_told_by_its_deliveries() {
     let sandbox = Sandbox::open().expect("open");
     let client = bench.client();
     let pushed = push(&sandbox, "a");
-    let early = sandbox.block_on(pushed.ended(Duration::from_millis(10)), || false).expect("not interrupted");
+    let early = block_on(pushed.ended(Duration::from_millis(10)), || false).expect("not interrupted");
     assert!(early.expect_err("nobody").message().contains("nothing subscribed"));
     handle(&client, |_, _| Outcome::failed("Poison", "never works"));
-    let progress = sandbox.block_on(pushed.delivered(3, PATIENCE), || false).expect("not interrupted");
+    let progress = block_on(pushed.delivered(3, PATIENCE), || false).expect("not interrupted");
     assert!(progress.expect("delivered").deliveries >= 3);
-    let late = sandbox.block_on(pushed.ended(Duration::from_millis(10)), || false).expect("not interrupted");
+    let late = block_on(pushed.ended(Duration::from_millis(10)), || false).expect("not interrupted");
     assert!(late.expect_err("never").message().contains("the last with Poison: never works"));
 }
 
@@ -390,7 +388,7 @@ fn pushed_events_keep_the_order_that_their_component_asks_for() {
     let metadata: Metadata = [("source", "test")].into_iter().collect();
     let push = |body, key| sandbox.push("orders", body, metadata.clone(), Some(key)).expect("pushed");
     let (_bad, behind, beside) = (push("bad", "a"), push("good", "a"), push("good", "b"));
-    assert_eq!(end(&sandbox, &beside), (Ending::Ack, 1));
+    assert_eq!(end(&beside), (Ending::Ack, 1));
     assert_eq!(behind.progress().deliveries, 0, "it waits for the one before");
 }
 

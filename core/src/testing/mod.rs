@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use bindwright::testing::{Answer, Ending, Sandbox};
+//! use bindwright::testing::{Answer, Ending, Sandbox, block_on};
 //! use bindwright::{Client, ClientOptions, ErrorCode, Metadata, Outcome, Request};
 //!
 //! # fn main() -> bindwright::Result<()> {
@@ -44,7 +44,7 @@
 //! });
 //! client.block_on(handled, || false).expect("not interrupted")?;
 //! let pushed = sandbox.push("checkout", r#"{"orderId":2}"#, Metadata::new(), None)?;
-//! let progress = sandbox.block_on(pushed.ended(Duration::from_secs(5)), || false).expect("not interrupted")?;
+//! let progress = block_on(pushed.ended(Duration::from_secs(5)), || false).expect("not interrupted")?;
 //! assert_eq!((progress.ending, progress.deliveries), (Some(Ending::Ack), 2));
 //! # Ok(()) }
 //! ```
@@ -191,13 +191,6 @@ impl Sandbox {
         self.stage().push(binding, body.into(), metadata, key)
     }
 
-    /// Runs a future to its end on the calling thread; `None` when `interrupted`, which is asked about twenty times a
-    /// second, said yes.
-    pub fn block_on<F: Future>(&self, future: F, interrupted: impl FnMut() -> bool) -> Option<F::Output> {
-        let runtime = runtime::handle().ok()?;
-        runtime::block_on(&runtime, future, None, interrupted)
-    }
-
     /// Ends it, as dropping does.
     pub fn end(&self) {
         stage::leave(&self.stage());
@@ -208,6 +201,13 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Runs a future of this module to its end on the calling thread; `None` when `interrupted`, which is asked about
+/// twenty times a second, said yes.
+pub fn block_on<F: Future>(future: F, interrupted: impl FnMut() -> bool) -> Option<F::Output> {
+    let runtime = runtime::handle().ok()?;
+    runtime::block_on(&runtime, future, None, interrupted)
 }
 
 /// How documents are read for an engine with this stage, or with none.

@@ -90,7 +90,9 @@ pub(super) fn enter(options: SandboxOptions) -> Result<Arc<Stage>> {
 pub(super) fn leave(stage: &Arc<Stage>) {
     CURRENT.rcu(|current| current.clone().filter(|current| !Arc::ptr_eq(current, stage)));
     stage.ended.store(true, Ordering::Release);
-    let queues = std::mem::take(&mut stage.state.lock().queues);
+    let (queues, script) =
+        stage.with(false, |state| (std::mem::take(&mut state.queues), std::mem::take(&mut state.script)));
+    drop(script);
     for queue in queues.values() {
         queue.purge();
     }
@@ -201,6 +203,7 @@ impl Stage {
         mut look: impl FnMut(&State) -> Option<T>,
     ) -> Result<Option<T>> {
         let deadline = runtime::moment_in(timeout);
+        let only_looks = timeout.is_zero();
         let runtime = runtime::handle()?;
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -210,6 +213,9 @@ impl Stage {
                 return Ok(Some(found));
             }
             self.check_open()?;
+            if only_looks {
+                return Ok(None);
+            }
             let waiting = {
                 let _entered = runtime.enter();
                 tokio::time::timeout_at(deadline.into(), changed)
