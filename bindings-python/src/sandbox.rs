@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bindwright::testing::{Answer, Invocation, Progress, PushedEvent, Sandbox, SandboxOptions, block_on};
+use bindwright::testing::{
+    Answer, Ending, Invocation, Progress, PushedEvent, Sandbox, SandboxOptions, block_on,
+};
 use bindwright::{Error, ErrorCode, Reply, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -30,7 +32,7 @@ fn parts<'py>(py: Python<'py>, invocation: &Invocation) -> PyResult<InvocationPa
 
 fn progress_parts(progress: Progress) -> ProgressParts {
     let cause = progress.cause.map(|cause| (cause.code, cause.text));
-    (progress.deliveries, progress.ending.map(|ending| ending.as_str()), cause)
+    (progress.deliveries, progress.ending.map(Ending::as_str), cause)
 }
 
 fn code(name: &str) -> Result<ErrorCode> {
@@ -51,15 +53,15 @@ fn seconds(py: Python<'_>, what: &str, value: &Bound<'_, PyAny>) -> PyResult<Dur
     Ok(duration.unwrap_or(Duration::ZERO))
 }
 
-fn with_conditions(py: Python<'_>, mut answer: Answer, conditions: &Conditions<'_>) -> PyResult<Answer> {
+fn with_conditions(py: Python<'_>, mut answer: Answer, conditions: Conditions<'_>) -> PyResult<Answer> {
     let (operation, times, delay) = conditions;
     if let Some(operation) = operation {
-        answer = answer.operation(operation);
+        answer = answer.operation(&operation);
     }
     if let Some(times) = times {
-        answer = answer.times(*times);
+        answer = answer.times(times);
     }
-    Ok(answer.delay(seconds(py, "delay", delay)?))
+    Ok(answer.delay(seconds(py, "delay", &delay)?))
 }
 
 fn reply(py: Python<'_>, data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> PyResult<Reply> {
@@ -159,7 +161,7 @@ impl NativeSandbox {
     ) -> PyResult<()> {
         guarded(py, || {
             let answer = Answer::reply(reply(py, data, metadata)?);
-            self.0.answer(binding, with_conditions(py, answer, &conditions)?);
+            self.0.answer(binding, with_conditions(py, answer, conditions)?);
             Ok(())
         })
     }
@@ -175,7 +177,7 @@ impl NativeSandbox {
     ) -> PyResult<()> {
         guarded(py, || {
             let answer = Answer::function(move |invocation| call(&function, invocation));
-            self.0.answer(binding, with_conditions(py, answer, &conditions)?);
+            self.0.answer(binding, with_conditions(py, answer, conditions)?);
             Ok(())
         })
     }
@@ -196,7 +198,7 @@ impl NativeSandbox {
                 Some(message) => Answer::error(Error::new(code, message)),
                 None => Answer::error(code),
             };
-            self.0.answer(binding, with_conditions(py, answer, &conditions)?);
+            self.0.answer(binding, with_conditions(py, answer, conditions)?);
             Ok(())
         })
     }

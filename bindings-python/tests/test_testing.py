@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import doctest
 import os
+import re
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -28,7 +32,6 @@ from conftest import Program, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DOCUMENTS = """\
 apiVersion: dapr.io/v1alpha1
@@ -109,9 +112,7 @@ def test_replies(sandbox: Sandbox, client: Client) -> None:
     assert [client.invoke_binding("dead", name).text() for name in ("get", "put")] == ["only get", ""]
 
 
-def test_a_function_replies(
-    sandbox: Sandbox, client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_function_replies(sandbox: Sandbox, client: Client, caplog: pytest.LogCaptureFixture) -> None:
     def answer(invocation: Invocation) -> object:
         if invocation.text() == "bad":
             raise InvalidRequestError("refused", message="the function refused")
@@ -158,7 +159,7 @@ def test_a_late_reply_ends_at_the_deadline(sandbox: Sandbox, client: Client) -> 
 def test_handlers_get_what_is_pushed(sandbox: Sandbox, client: Client) -> None:
     @client.binding("orders")
     def on_order(event: Event) -> Outcome | None:
-        match event.json()["do"]:
+        match cast("dict[str, str]", event.json())["do"]:
             case "ack":
                 return None
             case "drop":
@@ -296,9 +297,28 @@ def test_the_example_in_the_docstring_runs() -> None:
     assert doctest.testmod(bindwright.testing).attempted > 0
 
 
+def test_the_examples_of_the_document_run(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    (tmp_path / "components").mkdir()
+    blocks = {
+        kind: re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for kind in ("yaml", "python")
+    }
+    (document,) = blocks["yaml"]
+    shop, *tests = blocks["python"]
+    assert len(tests) == 3
+    (tmp_path / "components" / "components.yaml").write_text(document)
+    (tmp_path / "shop.py").write_text(shop)
+    (tmp_path / "test_shop.py").write_text("".join(tests))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_shop.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_nobody_without_pytest_pays_for_it(program: Program) -> None:
     process = program(
-        "import sys, bindwright.testing; print([name for name in ('pytest', '_pytest') if name in sys.modules])"
+        "import sys, bindwright.testing\n"
+        "print([name for name in ('pytest', '_pytest') if name in sys.modules])"
     )
     output, errors = process.communicate(timeout=30)
     assert (output.strip(), errors) == ("[]", "")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bindwright_sandbox() -> Iterator[Sandbox]:
     """A `bindwright.testing.Sandbox` for the time of one test."""
-    from bindwright.testing import Sandbox  # noqa: PLC0415 - most runs of pytest need none
+    # Here, because most runs of pytest need none.
+    from bindwright.testing import Sandbox
 
     with Sandbox() as sandbox:
         yield sandbox

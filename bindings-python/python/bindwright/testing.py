@@ -1,12 +1,13 @@
 """Fakes in place of every component, for unit tests of programs that use bindings.
 
-While a `Sandbox` is open, every client that is opened in the process, blocking or not, gets an in-memory fake
-for each component of its resources: whatever its `spec.type`, and whether or not its secrets and its servers are
-there. The code under test needs no change.
+While a `Sandbox` is open, every client that is opened in the process, blocking or not, gets an in-memory
+fake for each component of its resources: whatever its `spec.type`, and whether or not its secrets and its
+servers are there. The code under test needs no change.
 
-Real are documents, names, scopes, directions, settings, resiliency policies, the way of an event through handlers
-(order, outcomes, redelivery, dead letters, emissions), deadlines and the texts of errors. Fake is what stands
-outside: calls are recorded and answered as the test says, events are those that the test pushes.
+Real are documents, names, scopes, directions, settings, resiliency policies, the way of an event through
+handlers (order, outcomes, redelivery, dead letters, emissions), deadlines and the texts of errors. Fake
+is what stands outside: calls are recorded and answered as the test says, events are those that the test
+pushes.
 
 Example:
     >>> import pathlib, tempfile
@@ -58,17 +59,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from bindwright._handlers import refuse
 from bindwright._native import NativePushedEvent, NativeSandbox
-from bindwright.client import Metadata, Seconds
 from bindwright.errors import BindingTimeoutError, BindwrightError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from bindwright.client import Metadata, Seconds
+
 __all__ = ["Answer", "Cause", "Ending", "Invocation", "Progress", "PushedEvent", "Sandbox"]
 
 Ending = Literal["ack", "drop", "dead_letter", "emit", "held"]
-"""How an event came to its end; `"held"`: it ran out of deliveries, has no `deadLetterBinding`, and holds its place."""
+"""How an event came to its end; `"held"`: it ran out of deliveries and holds its place, for want of a
+`deadLetterBinding`."""
 
 _LOOK_AGAIN = 0.002
 """Seconds between two looks of somebody who awaits."""
@@ -114,7 +117,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a function given to `Sandbox.reply` may return: data, treated as in `invoke_binding`, and metadata."""
+    """What a function given to `Sandbox.reply` may return: data, as in `invoke_binding`, and metadata."""
 
     data: object = None
     metadata: Metadata | None = None
@@ -157,19 +160,23 @@ def _block(what: str, wait: Callable[[Seconds], _Found], timeout: Seconds) -> _F
     except BindingTimeoutError:
         if _seconds(timeout) == 0:
             raise
+    if _is_in_loop():
+        message = f"{what} would block the event loop, and with it what it waits for"
+        refuse(message, f"Await `{what}_async` instead.")
+    return wait(timeout)
+
+
+def _is_in_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return wait(timeout)
-    refuse(
-        f"{what} would block the event loop, and with it what it waits for",
-        f"Write `await ….{what}_async(…)` instead.",
-    )
+        return False
+    return True
 
 
-async def _wait(wait: Callable[[Seconds], _Found], timeout: Seconds) -> _Found:
+async def _wait(wait: Callable[[Seconds], _Found], patience: Seconds) -> _Found:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _seconds(timeout)
+    deadline = loop.time() + _seconds(patience)
     while True:
         late = loop.time() >= deadline
         try:
@@ -207,7 +214,12 @@ class PushedEvent:
         """
         return _block("wait", lambda time: _progress(self._native.wait(deliveries, time)), timeout)
 
-    async def wait_async(self, timeout: Seconds = 5.0, *, deliveries: int | None = None) -> Progress:  # noqa: ASYNC109 - as `wait`
+    async def wait_async(
+        self,
+        timeout: Seconds = 5.0,  # noqa: ASYNC109 - as `wait`
+        *,
+        deliveries: int | None = None,
+    ) -> Progress:
         """`wait` for coroutines of asyncio."""
         return await _wait(lambda time: _progress(self._native.wait(deliveries, time)), timeout)
 
@@ -218,15 +230,16 @@ class PushedEvent:
 class Sandbox:
     """Fakes in place of every component of the clients that are opened while it is open.
 
-    One at a time in a process. Clients that were opened before keep their real components. Those opened inside
-    keep their fakes when it ends; then their calls raise `ClosedError`, and they receive nothing. End it with
-    `close()`, or use it in a `with`. A forked child has a sandbox of its own, in which nothing has happened yet.
+    One at a time in a process. Clients that were opened before keep their real components. Those opened
+    inside keep their fakes when it ends; then their calls raise `ClosedError`, and they receive nothing.
+    End it with `close()`, or use it in a `with`. A forked child has a sandbox of its own, in which
+    nothing has happened yet.
 
     Names need not be known: answers and events may be given before a client is opened.
 
-    `longest_pause`: no pause before another attempt of a call or another delivery of an event is longer, whatever
-    policies, settings and handlers ask for; seconds or a `timedelta`, 10 ms when left out. How often, time-outs,
-    and the time for which a circuit breaker stays open are as they say.
+    `longest_pause`: no pause before another attempt of a call or another delivery of an event is longer,
+    whatever policies, settings and handlers ask for; seconds or a `timedelta`, 10 ms when left out. How
+    often, time-outs, and the time for which a circuit breaker stays open are as they say.
 
     Raises:
         InvalidOptionsError: There is a sandbox in this process already.
@@ -240,8 +253,8 @@ class Sandbox:
     def invocations(self, binding: str | None = None) -> list[Invocation]:
         """What was sent, to one binding or to all of them.
 
-        Every attempt that was answered, in the order in which they began; dead letters and emissions are among
-        them. They are kept until `forget()`, also after the sandbox has ended.
+        Every attempt that was answered, in the order in which they began; dead letters and emissions are
+        among them. They are kept until `forget()`, also after the sandbox has ended.
         """
         return [Invocation(*parts) for parts in self._native.invocations(binding)]
 
@@ -254,7 +267,8 @@ class Sandbox:
     ) -> list[Invocation]:
         """Wait until so many attempts of a binding were answered, or of one operation; all there are by then.
 
-        Blocks the calling thread; in a coroutine use `wait_for_async`. `timeout` is in seconds or a `timedelta`.
+        Blocks the calling thread; in a coroutine use `wait_for_async`. `timeout` is in seconds or a
+        `timedelta`.
 
         Raises:
             BindingTimeoutError: There were fewer in that time; the text tells what there was instead.
@@ -289,18 +303,19 @@ class Sandbox:
     ) -> None:
         """Let calls of a binding succeed with this; without being told, they succeed without data.
 
-        `data` is treated as in `Client.invoke_binding`. Or it is a function that gets the `Invocation` and
-        returns data or an `Answer`; a `BindwrightError` that it raises is what the caller gets, by its code. The
-        function runs on the thread of the call.
+        `data` is treated as in `Client.invoke_binding`. Or it is a function that gets the `Invocation`
+        and returns data or an `Answer`; a `BindwrightError` that it raises is what the caller gets, by
+        its code. The function runs on the thread of the call.
 
-        `operation`: only calls of this one. `times`: only the next so many calls, attempts of policies included;
-        else for ever. Replies and failures for a number of times are used up first, in their order; of the others
-        the last one counts for its operation, and one for an operation before one for all. `delay`: the reply
-        takes so long; past the call's deadline the call ends with `BindingTimeoutError`.
+        `operation`: only calls of this one. `times`: only the next so many calls, attempts of policies
+        included; else for ever. Replies and failures for a number of times are used up first, in their
+        order; of the others the last one counts for its operation, and one for an operation before one
+        for all. `delay`: the reply takes so long; past the call's deadline the call ends with
+        `BindingTimeoutError`.
 
         Raises:
-            InvalidOptionsError: The data or the metadata cannot be sent, the function is `async`, or a number is
-                out of range.
+            InvalidOptionsError: The data or the metadata cannot be sent, the function is `async`, or a number
+                is out of range.
         """
         conditions = (operation, _times(times), delay)
         if not callable(data):
@@ -312,7 +327,9 @@ class Sandbox:
             refuse("reply: metadata beside a function", "Let the function return an `Answer`.")
         function: Callable[[Invocation], object] = data
 
-        def answer(parts: tuple[str, str, bytes | None, dict[str, str], str | None]) -> tuple[object, Metadata | None]:
+        def answer(
+            parts: tuple[str, str, bytes | None, dict[str, str], str | None],
+        ) -> tuple[object, Metadata | None]:
             try:
                 answer = function(Invocation(*parts))
             except BindwrightError:
@@ -336,9 +353,10 @@ class Sandbox:
     ) -> None:
         """Let calls of a binding fail: the next one, the next `times`, or all of them with `times=None`.
 
-        `code` is a code such as `"UNAVAILABLE"`, or a class of `bindwright.errors`. Whether trying again can help
-        follows from it, so policies retry it or not as they would outside. `operation`: only calls of this one.
-        `delay`: it takes so long, at most until the call's deadline. `message`: what the error tells.
+        `code` is a code such as `"UNAVAILABLE"`, or a class of `bindwright.errors`. Whether trying again
+        can help follows from it, so policies retry it or not as they would outside. `operation`: only
+        calls of this one. `delay`: it takes so long, at most until the call's deadline. `message`: what
+        the error tells.
 
         Raises:
             InvalidOptionsError: There is no such code, or a number is out of range.
@@ -356,9 +374,10 @@ class Sandbox:
     ) -> PushedEvent:
         """Have a binding receive an event; does not wait for a handler.
 
-        `data` is treated as in `Client.invoke_binding`. `metadata` arrives as given: what a real component would
-        add, such as Kafka's `__offset`, is yours to give. A binding has one partition here; `key` counts where the
-        component says `orderBy: key`. Without a handler the event waits for one.
+        `data` is treated as in `Client.invoke_binding`. `metadata` arrives as given: what a real
+        component would add, such as Kafka's `__offset`, is yours to give. A binding has one partition
+        here; `key` counts where the component says `orderBy: key`. Without a handler the event waits for
+        one.
 
         Raises:
             InvalidOptionsError: The data or the metadata cannot be sent.
