@@ -5,6 +5,7 @@
 * `Reply` is what a binding answered, `Event` what an input binding received.
 * `Outcome` is what a handler may return to settle its event otherwise than by ack, `Emission` an invocation
   that it may ask for in one.
+* `bindwright.testing` has fakes in place of every component, for unit tests of your program.
 * Every error is a `BindwrightError`; `bindwright.errors` has one class for each code.
 
 Handlers that fail are logged, with their traceback, by the logger `bindwright`; so is what else goes wrong
