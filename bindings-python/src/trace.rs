@@ -18,7 +18,7 @@ thread_local! {
 
 /// The variable, and its methods, bound once: reading stands in the way of every call.
 struct Variable {
-    variable: Py<PyAny>,
+    itself: Py<PyAny>,
     get: Py<PyAny>,
     set: Py<PyAny>,
     reset: Py<PyAny>,
@@ -40,14 +40,14 @@ fn current(py: Python<'_>) -> PyResult<&Variable> {
             get: method("get")?,
             set: method("set")?,
             reset: method("reset")?,
-            variable: variable.clone().unbind(),
+            itself: variable.clone().unbind(),
         })
     })
 }
 
 /// The variable itself, for the Python part.
 pub(crate) fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    Ok(current(py)?.variable.bind(py))
+    Ok(current(py)?.itself.bind(py))
 }
 
 /// The calling thread handles an event of this trace until the value is dropped.
