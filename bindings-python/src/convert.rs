@@ -175,6 +175,17 @@ pub(crate) fn duration(what: &str, value: &Bound<'_, PyAny>) -> Result<Option<Du
     Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
 }
 
+/// A time span as seconds.
+///
+/// Raises:
+///     InvalidOptionsError: It is none, or negative.
+#[pyfunction]
+#[pyo3(signature = (name, value, /))]
+pub(crate) fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let duration = duration(name, value).map_err(|fault| fault.into_option_error(value.py()))?;
+    Ok(duration.unwrap_or_default().as_secs_f64())
+}
+
 /// The data as `bytes`, or `None` where there is none.
 pub(crate) fn data(py: Python<'_>, body: &Body) -> Py<PyAny> {
     body.as_bytes().map_or_else(|| py.None(), |bytes| PyBytes::new(py, bytes).into_any().unbind())

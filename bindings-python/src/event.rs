@@ -59,7 +59,7 @@ impl Event {
 impl Drop for Event {
     fn drop(&mut self) {
         if self.pulled && !self.is_settled() && !self.origin.is_inherited() {
-            self.origin.abandoned.lock().push(self.delivery.token());
+            self.origin.abandon(self.delivery.token());
         }
     }
 }

@@ -96,13 +96,8 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        if !self.0.is_stopping() && !self.0.is_inherited() {
-            // Leaving a group takes a round trip; whoever collects garbage should not wait for it.
-            let events = Self(self.0.clone());
-            events.0.begin_stopping();
-            let _ = std::thread::Builder::new()
-                .name("bindwright-leave".to_owned())
-                .spawn(move || events.end(Duration::ZERO));
+        if !self.0.is_stopping() {
+            self.0.leave();
         }
     }
 }

@@ -36,6 +36,8 @@ mod _native {
     #[pymodule_export]
     use crate::client::NativeClient;
     #[pymodule_export]
+    use crate::convert::seconds;
+    #[pymodule_export]
     use crate::emission::Emission;
     #[pymodule_export]
     use crate::event::Event;

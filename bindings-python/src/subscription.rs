@@ -5,8 +5,10 @@
 //! the next event takes long.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bindwright::{Client, Error, ErrorCode, Outcome, SettleToken, process};
@@ -82,7 +84,8 @@ impl Shared {
         let prefetched = std::mem::take(&mut *self.prefetched.lock());
         let tokens: Vec<_> = prefetched.iter().map(bindwright::Event::token).collect();
         self.subscription.release(&tokens);
-        self.subscription.release(&std::mem::take(&mut *self.abandoned.lock()));
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        self.subscription.release(&abandoned);
         self.flush();
     }
 
@@ -97,6 +100,27 @@ impl Shared {
                 return Some(Event::new(event, self.clone(), true));
             }
         }
+    }
+
+    /// Notes an event that the program dropped without a word, or gives it back at once when closing waits for it.
+    pub(crate) fn abandon(&self, token: SettleToken) {
+        self.abandoned.lock().push(token);
+        // Asked afterwards: whoever stops takes what is there then.
+        if self.is_stopping() {
+            let abandoned = std::mem::take(&mut *self.abandoned.lock());
+            self.subscription.release(&abandoned);
+        }
+    }
+
+    /// Leaves without anybody who waits for it; what is not settled comes again.
+    pub(crate) fn leave(&self) {
+        if self.is_inherited() {
+            return;
+        }
+        self.begin_stopping();
+        // Once polled it goes on by itself.
+        let leaving = pin!(self.subscription.close(Duration::ZERO));
+        let _ = leaving.poll(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Tells the outcomes collected so far.
@@ -137,6 +161,15 @@ pub(crate) struct Subscription {
 impl Subscription {
     pub(crate) fn new(shared: Arc<Shared>, together: bool) -> Self {
         Self { shared, together }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // Events that the program still has keep what they share, and must not keep the subscription.
+        if !self.shared.is_stopping() {
+            self.shared.leave();
+        }
     }
 }
 
@@ -198,7 +231,11 @@ impl Subscription {
     /// Whether an event taken is still to be handled; to be asked right before its handler is called.
     #[pyo3(signature = (event, /))]
     fn begin(&self, event: &Event) -> bool {
-        !self.shared.is_stopping() && self.shared.subscription.begin(event.delivery())
+        if self.shared.is_stopping() {
+            self.shared.give_back(std::iter::once(event.delivery().token()));
+            return false;
+        }
+        self.shared.subscription.begin(event.delivery())
     }
 
     /// Settle an event as its handler's answer says.
@@ -254,6 +291,11 @@ impl Subscription {
     fn load(&self) -> (u64, f64) {
         let busy = Duration::from_nanos(self.shared.busy_nanos.load(Ordering::Relaxed));
         (self.shared.handled.load(Ordering::Relaxed), busy.as_secs_f64())
+    }
+
+    /// Leave at once, without waiting for that; what is not settled comes again.
+    fn leave(&self) {
+        self.shared.leave();
     }
 
     /// Begin no more events.

@@ -254,9 +254,16 @@ impl Client {
             return Ok(());
         }
         self.0.closing.store(true, Ordering::Release);
-        // A second caller waits for the first; should the first stop waiting, its inputs are stopped all the same.
         let deadline = runtime::moment_in(drain);
-        self.0.stopped.get_or_init(|| self.close_all(deadline)).await.clone()
+        let client = self.clone();
+        // Goes on when nobody waits for it any more, and a second caller waits for the first.
+        let closing = self
+            .0
+            .runtime
+            .spawn(async move { client.0.stopped.get_or_init(|| client.close_all(deadline)).await.clone() });
+        closing.await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("closing the client panicked: {error}")))
+        })
     }
 
     async fn close_all(&self, deadline: Instant) -> Result<()> {

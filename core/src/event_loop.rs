@@ -102,6 +102,12 @@ impl<F: Future + ?Sized> Tasks<F> {
         drop(cancelled);
     }
 
+    /// Cancels all. Also for other threads, once the loop is gone.
+    pub fn cancel_all(&self) {
+        let cancelled = std::mem::take(&mut *self.waiting.lock());
+        drop(cancelled);
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.lock().len()

@@ -12,11 +12,10 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bindwright import _tracing
-from bindwright._native import CURRENT_TRACE
+from bindwright._native import CURRENT_TRACE, seconds
 from bindwright.errors import InvalidOptionsError
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ class Loop:
 
     def run(self, drain: Callable[[], None]) -> None:
         """Run until `stop`, a signal, the client's end, or a handler's death; then `drain`, which closes."""
-        with _stop_signals(self.stop):
+        with STOP_SIGNALS.heard_by(self.stop):
             try:
                 self._begin_all()
                 if self._watcher is None:
@@ -240,7 +239,7 @@ class Loop:
         self.is_closed = True
         began = time.monotonic()
         self._native.close(drain)
-        deadline = began + (drain.total_seconds() if isinstance(drain, timedelta) else drain)
+        deadline = began + seconds("drain", drain)
         for workers in self._workers.copy().values():
             workers.join(deadline)
             self._failure, workers.failure = self._failure or workers.failure, None
@@ -274,26 +273,41 @@ class Loop:
                 log_end(workers.name, workers.failure)
 
 
-@contextlib.contextmanager
-def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGTERM or SIGINT into `stop`, the second one into the end of the drain."""
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread can receive signals; whoever runs us elsewhere calls `stop`.
-        yield
-        return
-    stopping = False
+class _StopSignals:
+    """SIGTERM and SIGINT, for all that runs in the main thread at the time."""
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
+    def __init__(self) -> None:
+        self._stops: list[Callable[[], None]] = []
+        self._previous: dict[signal.Signals, Any] = {}
+        self._heard = False
+
+    @contextlib.contextmanager
+    def heard_by(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Turn the first signal into `stop`, the second one into the end of the program."""
+        if threading.current_thread() is not threading.main_thread():
+            # Only the main thread can receive signals; whoever runs us elsewhere calls `stop`.
+            yield
+            return
+        if not self._stops:
+            self._heard = False
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._on_signal)
+        self._stops.append(stop)
+        try:
+            yield
+        finally:
+            self._stops.remove(stop)
+            if not self._stops:
+                for number, handler in self._previous.items():
+                    # None: it was not installed by Python, and cannot be by us.
+                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._heard:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        stopping = True
-        stop()
+        self._heard = True
+        for stop in self._stops.copy():
+            stop()
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            # None: it was not installed by Python, and cannot be by us.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+STOP_SIGNALS = _StopSignals()

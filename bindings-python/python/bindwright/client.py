@@ -10,7 +10,7 @@ from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bindwright import _handlers, _logs, _tracing
-from bindwright._native import Event, Events, NativeClient, Outcome, Reply
+from bindwright._native import Event, Events, NativeClient, Outcome, Reply, seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -307,6 +307,7 @@ class Client:
                 cannot be subscribed to.
             BindwrightError: Something settled could not be recorded; it will be delivered again.
         """
+        drain = seconds("drain", drain)
         self._prepare().run(lambda: self.close(drain))
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -10,9 +11,10 @@ from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bindwright import _handlers, _logs, _tracing
-from bindwright._native import NativeClient, Outcome, Reply
+from bindwright._handlers import STOP_SIGNALS
+from bindwright._native import NativeClient, Outcome, Reply, seconds
 from bindwright.aio._events import Events
-from bindwright.aio._handlers import Handling, stop_signals
+from bindwright.aio._handlers import Handling
 from bindwright.aio._wakeup import tasks_of
 from bindwright.client import ComponentInfo, Reload, component_infos
 
@@ -56,7 +58,18 @@ class Client:
         '0'
     """
 
-    __slots__ = ("__weakref__", "_at", "_handlers", "_handling", "_native", "_stop", "_wait", "_wait_timeout")
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_handlers",
+        "_handling",
+        "_native",
+        "_over",
+        "_starting",
+        "_stopped",
+        "_wait",
+        "_wait_timeout",
+    )
 
     def __init__(
         self,
@@ -77,7 +90,10 @@ class Client:
         self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
         self._handlers: dict[str, _handlers.Registration] = {}
         self._handling: dict[str, Handling] = {}
-        self._stop = asyncio.Event()
+        self._starting: set[str] = set()
+        self._stopped = False
+        # The loop of `run()`, and what ends it.
+        self._over: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._wait, self._wait_timeout = wait, wait_timeout
         # The loop that was used last, and the calls that wait on it.
         self._at: tuple[asyncio.AbstractEventLoop, LoopTasks] | None = None
@@ -152,7 +168,7 @@ class Client:
 
         `run()` or `start()` starts it.
 
-        An `async def` runs on the loop, a `def` in a thread of the loop's executor. What returning, raising
+        An `async def` runs on the loop, a `def` in a thread, up to 16 of them. What returning, raising
         and an `Outcome` mean, and what `batch` does, is as for `bindwright.Client.binding`. Events of a
         partition come one after the other, partitions in parallel, as many as the component's `maxInFlight`
         allows. Handlers see the context variables that were set when they were started.
@@ -202,10 +218,19 @@ class Client:
         if not self._handlers:
             _handlers.refuse("no handler is registered", "Decorate one with `@client.binding(name)` first.")
         for name, registration in list(self._handlers.items()):
-            if name not in self._handling:
+            begun = self._handling.get(name)
+            if name in self._starting or (begun is not None and not begun.is_over()):
+                continue
+            if begun is not None:
+                # On a loop that is gone.
+                begun.leave()
+            self._starting.add(name)
+            try:
                 hand_out: Literal["events", "batches"] = "events" if registration.batch is None else "batches"
                 subscription = await self._subscribe(name, hand_out)
-                self._handling[name] = Handling(name, subscription, registration)
+                self._handling[name] = Handling(name, subscription, registration, self._end_run)
+            finally:
+                self._starting.discard(name)
 
     async def run(self, drain: _Seconds = 10.0) -> None:
         """Run the registered handlers until SIGTERM, SIGINT (Ctrl-C) or `stop()`; then drain and close.
@@ -222,29 +247,29 @@ class Client:
                 cannot be subscribed to.
             BindwrightError: Something settled could not be recorded; it will be delivered again.
         """
-        loop = asyncio.get_running_loop()
-        with stop_signals(loop, self._stop.set):
+        drain = seconds("drain", drain)
+        over = asyncio.Event()
+        self._over = asyncio.get_running_loop(), over
+        with STOP_SIGNALS.heard_by(self.stop):
             try:
                 await self.start()
-                await self._until_over(loop)
+                if not self._stopped:
+                    await over.wait()
             finally:
+                self._over = None
                 await self.close(drain)
-        for handling in self._handling.values():
-            if handling.failure is not None:
-                raise handling.failure
-
-    async def _until_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        waits: list[asyncio.Task[object]] = [loop.create_task(self._stop.wait())]
-        waits += [loop.create_task(handling.ended()) for handling in self._handling.values()]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     def stop(self) -> None:
-        """Let `run()` drain and return. For handlers and other tasks of the loop; does not wait."""
-        self._stop.set()
+        """Let `run()` drain and return. For handlers, other tasks and other threads; does not wait."""
+        self._stopped = True
+        self._end_run()
+
+    def _end_run(self) -> None:
+        if self._over is not None:
+            loop, over = self._over
+            # The loop may be closed by now.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(over.set)
 
     def components(self) -> list[ComponentInfo]:
         """All components in scope and how they are, by name."""
@@ -287,14 +312,24 @@ class Client:
         Handlers that still run after that are cancelled. Closing twice is fine.
 
         Raises:
+            InvalidOptionsError: Called in a handler, for which it would wait; `stop()` is for that.
             BindwrightError: Something settled could not be recorded; it will be delivered again.
+            SystemExit, KeyboardInterrupt: A handler raised it.
         """
+        handlings, task = list(self._handling.values()), asyncio.current_task()
+        if any(handling.runs(task) for handling in handlings):
+            what = "close() in a handler would wait for that handler"
+            _handlers.refuse(what, "Call stop(), and close the client where it was opened.")
         loop, tasks = self._here()
         try:
             await self._cancelling(tasks, tasks.close(loop, self._native, drain))
         finally:
-            for handling in self._handling.values():
+            for handling in handlings:
                 await handling.end()
+        for handling in handlings:
+            failure, handling.failure = handling.failure, None
+            if failure is not None:
+                raise failure
 
     @property
     def transport(self) -> str:

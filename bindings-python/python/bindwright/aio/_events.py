@@ -43,7 +43,11 @@ class Events:
             if self._ended:
                 raise StopAsyncIteration
             if self._subscription is None:
-                self._subscription = await self._attach()
+                subscription = await self._attach()
+                if self._ended:
+                    # Closed meanwhile; without an owner the subscription ends.
+                    raise StopAsyncIteration
+                self._subscription = subscription
             loop = asyncio.get_running_loop()
             tasks = tasks_of(loop)
             while (event := self._subscription.take_one()) is None:

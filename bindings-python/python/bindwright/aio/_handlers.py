@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import contextvars
 import inspect
-import signal
-import threading
+import os
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, cast
 
 from bindwright import _tracing
-from bindwright._handlers import is_async
+from bindwright._handlers import DEFAULT_WORKERS, is_async, log_end
+from bindwright._native import CURRENT_TRACE
+from bindwright.aio._threads import Threads
 from bindwright.aio._wakeup import tasks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any
 
     from bindwright._handlers import Registration
     from bindwright._native import Event, Subscription
@@ -27,53 +29,84 @@ _BATCH = 64
 _TURN = 0.005
 """Seconds that handlers which never wait may keep the loop, and that an outcome waits for others."""
 
-
-def awaitable(handler: Callable[..., object]) -> Callable[..., Awaitable[object]]:
-    """The handler itself when it is async; else one that runs it in a thread."""
-    if is_async(handler):
-        return handler  # type: ignore[return-value]
-
-    async def in_thread(argument: object) -> object:
-        answer = await asyncio.to_thread(handler, argument)
-        # A `partial` or a decorated function may be async without looking so.
-        return await answer if inspect.isawaitable(answer) else answer
-
-    return in_thread
+_ENDLESS = 1 << 30
+"""Workers of an async handler: core hands out no more lanes than `maxInFlight` allows."""
 
 
 class Handling:
-    """The events of one binding on their way through its handler."""
+    """The events of one binding on their way through its handler, on the loop that made this.
 
-    def __init__(self, name: str, subscription: Subscription, registration: Registration) -> None:
-        self._name = name
-        self._subscription = subscription
-        self._handler = awaitable(registration.handler)
-        self._most = registration.batch
-        self._loop = asyncio.get_running_loop()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._flush_is_due = False
+    `ended` is called when there will be no more events, also because a handler ended the program.
+    """
+
+    def __init__(
+        self, name: str, subscription: Subscription, registration: Registration, ended: Callable[[], None]
+    ) -> None:
+        self.name = name
         self.failure: BaseException | None = None
-        self._pump = self._loop.create_task(self._hand_out(), name=f"bindwright {name}")
+        self._subscription = subscription
+        self._handler = registration.handler
+        self._most = registration.batch
+        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        self._threads = Threads(f"bindwright-{name}")
+        runs_here = is_async(self._handler)
+        self._call: Callable[[Any], Awaitable[object]]
+        self._call = cast("Any", self._handler) if runs_here else self._in_thread
+        # Events stay in core until there is a thread for them: there no handler's time runs.
+        self._most_workers = _ENDLESS if runs_here else DEFAULT_WORKERS
+        # The events that each has taken and not settled.
+        self._workers: dict[asyncio.Task[None], deque[Event]] = {}
+        self._room = asyncio.Event()
+        self._flush_is_due = False
+        # What the handlers see: not the trace of a handler that starts others.
+        self._context = contextvars.copy_context()
+        self._context.run(CURRENT_TRACE.set, None)
+        self._pump = self._task(self._hand_out(), self._context)
+        self._pump.add_done_callback(lambda _: ended())
+
+    def is_over(self) -> bool:
+        """Whether it handles nothing more."""
+        return self._pump.done() or self._loop.is_closed()
+
+    def leave(self) -> None:
+        """Make room for another one, after it is over."""
+        self._subscription.leave()
+
+    def runs(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the task is one of its handlers'."""
+        return task in self._workers
 
     async def end(self) -> None:
         """Cancel what still runs; to be called after closing waited for it."""
+        if self._process != os.getpid() or self._loop.is_closed():
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            if self._loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.end(), self._loop))
+            return
         tasks = [self._pump, *self._workers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.end()
 
-    async def ended(self) -> None:
-        """Wait until there are no more events, or until a handler ended the program."""
-        await asyncio.wait([self._pump])
+    def _task(self, work: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Task[None]:
+        return self._loop.create_task(work, name=f"bindwright {self.name}", context=context.copy())
 
     async def _hand_out(self) -> None:
         tasks = tasks_of(self._loop)
         while True:
-            # As many workers as core hands out lanes, which `maxInFlight` bounds.
-            while events := self._subscription.take(self._most or _BATCH):
-                self._start(events)
-            if events is None:
-                return
+            while len(self._workers) < self._most_workers:
+                events = self._subscription.take(self._most or _BATCH)
+                if events is None:
+                    return
+                if not events:
+                    break
+                self._start(deque(events))
+            else:
+                self._room.clear()
+                await self._room.wait()
+                continue
             ready = tasks.wait(self._loop, self._subscription)
             try:
                 await ready
@@ -81,129 +114,143 @@ class Handling:
                 tasks.cancel(ready)
                 raise
 
-    def _start(self, events: list[Event]) -> None:
+    def _start(self, events: deque[Event]) -> None:
         work = self._work_off if self._most is None else self._work_off_together
-        worker = self._loop.create_task(work(events))
-        self._workers.add(worker)
+        worker = self._task(work(events), self._context)
+        self._workers[worker] = events
         worker.add_done_callback(self._worker_ended)
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
+        unsettled = self._workers.pop(worker)
+        self._room.set()
+        if unsettled:
+            # Cancelled, perhaps before it began: no handler had them, or none is to blame.
+            self._subscription.release(list(unsettled))
         if not worker.cancelled() and (failure := worker.exception()) is not None:
-            self.failure = self.failure or failure
-            self._pump.cancel()
+            self._give_up(failure)
 
-    async def _work_off(self, events: list[Event] | None) -> None:
+    def _give_up(self, failure: BaseException) -> None:
+        """A handler wants the program to end: begin nothing more."""
+        self._subscription.stop()
+        if self.failure is None:
+            self.failure = failure
+            log_end(self.name, failure)
+        self._pump.cancel()
+
+    async def _work_off(self, events: deque[Event]) -> None:
         """One after the other, and then whatever else there is."""
+        subscription = self._subscription
         began = time.monotonic()
         while events:
-            for done, event in enumerate(events):
-                if not self._subscription.begin(event):
-                    continue
-                await self._handle(event, events[done:])
-                now = time.monotonic()
-                if now - began >= _TURN:
-                    self._subscription.flush()
-                    await self._pass_on(events[done + 1 :])
-                    began = time.monotonic()
-            self._subscription.flush()
-            await self._pass_on([])
-            events = self._subscription.take(_BATCH)
+            event = events[0]
+            if subscription.begin(event):
+                is_clean = await self._handle(event)
+                if self.failure is not None:
+                    return
+                events.popleft()
+                if not is_clean:
+                    # What the handler set is not for the next event.
+                    subscription.flush()
+                    if events:
+                        self._start(events.copy())
+                        events.clear()
+                    return
+            else:
+                events.popleft()
+            if not events:
+                subscription.flush()
+                await asyncio.sleep(0)
+                events.extend(subscription.take(_BATCH) or ())
+            elif time.monotonic() - began >= _TURN:
+                subscription.flush()
+                await asyncio.sleep(0)
+                began = time.monotonic()
 
-    async def _handle(self, event: Event, unsettled: list[Event]) -> None:
+    async def _handle(self, event: Event) -> bool:
+        """Whether the handler left its context variables as they were."""
         subscription = self._subscription
+        _tracing.enter(event)
+        before = contextvars.copy_context()
         try:
             answer = await self._answer(event)
         except Exception as error:
             subscription.fail(event, error)
         except BaseException as error:
-            if _is_own(error):
+            if _is_wish_to_cancel(error):
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                # Of something that the handler waited for.
                 subscription.fail(event, error)
             else:
-                # The program wants to end, and nobody says that the event is to blame: no failed delivery.
-                subscription.release(unsettled)
-                raise
+                self._give_up(error)
+                return True
         else:
             subscription.settle(event, answer)
         if not self._flush_is_due:
             # The next event may take long.
             self._flush_is_due = True
             self._loop.call_later(_TURN, self._flush)
+        return contextvars.copy_context() == before
+
+    async def _work_off_together(self, events: deque[Event]) -> None:
+        subscription = self._subscription
+        while events:
+            begun = [event for event in events if subscription.begin(event)]
+            events.clear()
+            events.extend(begun)
+            if begun:
+                is_clean = await self._handle_together(begun)
+                if self.failure is not None:
+                    return
+                events.clear()
+                if not is_clean:
+                    # What the handler set is not for the next events, which another worker takes.
+                    return
+            await asyncio.sleep(0)
+            events.extend(subscription.take(self._most or _BATCH) or ())
+
+    async def _handle_together(self, events: list[Event]) -> bool:
+        subscription = self._subscription
+        _tracing.enter(events)
+        before = contextvars.copy_context()
+        try:
+            # The handler may change the list that it is given.
+            answer = await self._answer(list(events))
+        except Exception as error:
+            subscription.fail_together(events, error)
+        except BaseException as error:
+            if _is_wish_to_cancel(error):
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                subscription.fail_together(events, error)
+            else:
+                self._give_up(error)
+                return True
+        else:
+            subscription.settle_together(events, answer)
+        return contextvars.copy_context() == before
 
     async def _answer(self, events: Event | list[Event]) -> object:
-        _tracing.enter(events)
         if _tracing.is_used():
-            with _tracing.handling(self._name, events):
-                return await self._handler(events)
-        return await self._handler(events)
+            with _tracing.handling(self.name, events):
+                return await self._call(events)
+        return await self._call(events)
+
+    async def _in_thread(self, events: Event | list[Event]) -> object:
+        answer = await self._threads.run(self._handler, events)
+        # A function may give a coroutine without looking like one.
+        return await answer if inspect.isawaitable(answer) else answer
 
     def _flush(self) -> None:
         self._flush_is_due = False
         self._subscription.flush()
 
-    async def _pass_on(self, unsettled: list[Event]) -> None:
-        """Lets the loop do something else."""
-        try:
-            await asyncio.sleep(0)
-        except BaseException:
-            self._subscription.release(unsettled)
-            raise
 
-    async def _work_off_together(self, events: list[Event] | None) -> None:
-        subscription = self._subscription
-        while events:
-            begun = [event for event in events if subscription.begin(event)]
-            if begun:
-                try:
-                    # The handler may change the list that it is given.
-                    answer = await self._answer(list(begun))
-                except Exception as error:
-                    subscription.fail_together(begun, error)
-                except BaseException as error:
-                    if not _is_own(error):
-                        subscription.release(begun)
-                        raise
-                    subscription.fail_together(begun, error)
-                else:
-                    subscription.settle_together(begun, answer)
-            await self._pass_on([])
-            events = subscription.take(self._most or _BATCH)
-
-
-def _is_own(error: BaseException) -> bool:
-    """Whether a `CancelledError` is that of something the handler waited for, and nobody's wish to end."""
-    task: asyncio.Task[Any] | None = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() == 0
-
-
-@contextlib.contextmanager
-def stop_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGTERM or SIGINT into `stop`, the second one into the end of the program."""
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread can receive signals; whoever runs us elsewhere calls `stop`.
-        yield
-        return
-    stopping = False
-
-    def on_signal(number: int, *_frame: object) -> None:
-        nonlocal stopping
-        if stopping:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        stopping = True
-        # Wakes the loop also from a plain signal handler.
-        loop.call_soon_threadsafe(stop)
-
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in previous:
-        try:
-            loop.add_signal_handler(number, partial(on_signal, number))
-        except NotImplementedError:
-            signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-            # None: it was not installed by Python, and cannot be by us.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+def _is_wish_to_cancel(error: BaseException) -> bool:
+    """Whether somebody cancelled the worker, and not what its handler waited for; or its loop is gone."""
+    if isinstance(error, GeneratorExit):
+        return True
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

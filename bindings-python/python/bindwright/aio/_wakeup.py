@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
 import sys
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bindwright._native import LoopTasks
-
-if TYPE_CHECKING:
-    import asyncio
 
 _WAKE = 4096
 """More bytes than ever wait in the socket; what is left would wake the loop once more."""
 
 _tasks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTasks] = weakref.WeakKeyDictionary()
-_listeners: set[asyncio.Task[None]] = set()
+_listeners: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+
+_LAST_LOOK = 0.02
+"""Seconds between two looks for results while a loop that watches nothing ends."""
 
 
 def tasks_of(loop: asyncio.AbstractEventLoop) -> LoopTasks:
     """The calls that wait on the running loop; those of all clients are together."""
     tasks = _tasks.get(loop)
     if tasks is None:
+        _sweep()
         tasks = _tasks[loop] = _watched(loop)
     return tasks
+
+
+def _sweep() -> None:
+    """Let go of loops that were closed while calls waited: nobody settles those, and they keep their loop."""
+    for loop, tasks in list(_tasks.items()):
+        if loop.is_closed():
+            tasks.abandon()
+            _listeners.pop(loop, None)
+            del _tasks[loop]
 
 
 def _watched(loop: asyncio.AbstractEventLoop) -> LoopTasks:
@@ -62,9 +72,8 @@ def _watched_socket(loop: asyncio.AbstractEventLoop) -> LoopTasks:
         loop.add_reader(wake, _heard_socket, wake, tasks)
         weakref.finalize(loop, wake.close)
     except NotImplementedError:
-        listener = loop.create_task(_listen(loop, wake, tasks), name="bindwright")
-        _listeners.add(listener)
-        listener.add_done_callback(partial(_ended, wake))
+        listener = _listeners[loop] = loop.create_task(_listen(loop, wake, tasks), name="bindwright")
+        listener.add_done_callback(partial(_ended, loop, wake))
     return tasks
 
 
@@ -75,11 +84,17 @@ def _heard_socket(wake: socket.socket, tasks: LoopTasks) -> None:
 
 
 async def _listen(loop: asyncio.AbstractEventLoop, wake: socket.socket, tasks: LoopTasks) -> None:
-    while await loop.sock_recv(wake, _WAKE):
-        tasks.settle()
+    try:
+        while await loop.sock_recv(wake, _WAKE):
+            tasks.settle()
+    except asyncio.CancelledError:
+        # The loop is about to end, and tasks that clean up may still call something.
+        while asyncio.all_tasks(loop) - {asyncio.current_task()}:
+            await asyncio.sleep(_LAST_LOOK)
+            tasks.settle()
+        raise
 
 
-def _ended(wake: socket.socket, listener: asyncio.Task[None]) -> None:
-    """The loop is being closed, and cancelled what was left."""
-    _listeners.discard(listener)
+def _ended(loop: asyncio.AbstractEventLoop, wake: socket.socket, _listener: asyncio.Task[None]) -> None:
+    _listeners.pop(loop, None)
     wake.close()
