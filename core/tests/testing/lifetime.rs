@@ -1,6 +1,6 @@
 //! For whom a sandbox counts, and until when.
 
-use bindwright::testing::{Sandbox, block_on};
+use bindwright::testing::Sandbox;
 use bindwright::{Body, Client, ErrorCode, Metadata};
 
 use crate::{Bench, PATIENCE, code, invoke, memory, push};
