@@ -50,7 +50,7 @@
 //! ```
 //!
 //! `stage.rs` has the state that sandbox and fakes share, `script.rs` what calls are answered, `fakes.rs` the fakes,
-//! `pushed.rs` what becomes of pushed events. Tests are in `core/tests/testing.rs`.
+//! `pushed.rs` what becomes of pushed events. Tests are in `core/tests/testing/`.
 
 mod fakes;
 mod pushed;
