@@ -67,7 +67,7 @@ def call_metadata(
 
     `caller` is how many frames above this function the program's call stands.
     """
-    together: dict[str, str] = {}
+    together = dict(binding_metadata or {})
     if metadata is not None:
         warnings.warn(
             "metadata: only traceparent and tracestate are used; leave the argument out",
@@ -77,7 +77,6 @@ def call_metadata(
         for name, value in metadata:
             if name.lower() in _TRACE_CONTEXT:
                 together[name.lower()] = value if isinstance(value, str) else value.decode("ascii")
-    together.update(binding_metadata or {})
     return together
 
 

@@ -1,0 +1,62 @@
+"""The README and the documents tell the truth: their programs run, their excerpts are in the files that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from documents import marked, write_project
+from programs import Program
+
+from conftest import ROOT, Installed
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_path: Path) -> None:
+    names = write_project(ROOT / "README.md", tmp_path, broker)
+    assert names == ["components/checkout.yaml", "sender.py", "receiver.py"]
+
+    with (
+        Program([installed.python, "receiver.py"], tmp_path) as receiver,
+        Program([installed.python, "sender.py"], tmp_path) as sender,
+    ):
+        received = [receiver.line("Received order ") for _ in range(3)]
+        assert receiver.end() == 0, receiver.text
+        sender.end()
+    sent = [line.strip().replace("Sent", "Received") for line in sender.lines if line.startswith("Sent order ")]
+    # Partitions are handled in parallel: only within one the order is certain.
+    assert set(received) <= set(sent)
+
+
+def test_the_programs_of_the_page_for_users_of_dapr_work(installed: Installed, broker: str, tmp_path: Path) -> None:
+    names = write_project(ROOT / "docs" / "migrating-from-dapr.md", tmp_path, broker)
+    assert names == ["sender.py", "async_sender.py", "app.py", "components/checkout.yaml"]
+    # They send once, maybe before the app has joined its group.
+    with (tmp_path / "components" / "checkout.yaml").open("a") as file:
+        file.write("  - name: initialOffset\n    value: oldest\n")
+
+    with Program([installed.python, "app.py"], tmp_path) as app:
+        for name in ("sender.py", "async_sender.py"):
+            with Program([installed.python, name], tmp_path) as sender:
+                assert sender.wait() == 0, sender.text
+                assert sender.text.startswith("Sent to partition "), sender.text
+        received = {app.line("Received "), app.line("Received ")}
+        assert received == {'Received {"orderId": 1}', 'Received {"orderId": 2}'}
+        assert app.end() == 0, app.text
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda file: file.name)
+def test_excerpts_are_in_the_files_that_they_name(document: Path) -> None:
+    for name, text in marked(document, "from"):
+        source = (ROOT / name).read_text()
+        # An excerpt may leave lines out, but invents none, and keeps their order.
+        rest = iter(source.splitlines())
+        for line in text.splitlines():
+            if line.strip():
+                assert line in rest, f"{document.name}: {name} has no line {line!r}, or elsewhere"
+
+
+def test_the_recipes_show_every_example() -> None:
+    shown = {name for name, _ in marked(ROOT / "docs" / "recipes.md", "from")}
+    assert shown >= {f"examples/{name}" for name in ("fastapi/app.py", "flask/app.py", "worker/worker.py")}
