@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import inspect
@@ -14,7 +15,7 @@ import pytest
 
 import bindwright
 from bindwright import Outcome
-from bindwright.dapr import App, BindingRequest, BindingResponse, DaprClient
+from bindwright.dapr import App, BindingRequest, BindingResponse, DaprClient, aio
 from bindwright.errors import (
     BindingTimeoutError,
     ComponentNotFoundError,
@@ -170,6 +171,60 @@ def test_closing_twice_is_fine() -> None:
     client.close()
     with pytest.raises(bindwright.errors.ClosedError):
         client.invoke_binding("orders", "create", "a")
+
+
+# ---- the client for asyncio
+
+
+def test_the_asyncio_client_does_the_same(folder: Folder) -> None:
+    folder.memory("down", failures="UNAVAILABLE")
+
+    async def program() -> None:
+        async with aio.DaprClient("localhost:50001", dict, [], 5, 64 << 20) as client:
+            pairs = (("traceparent", TRACEPARENT), ("dapr-api-token", "secret"))
+            with pytest.warns(DeprecationWarning, match="traceparent") as warned:
+                response = await client.invoke_binding("orders", "create", "ä", {"partitionKey": "k"}, pairs)
+            assert warned[0].filename == __file__
+            assert isinstance(response, BindingResponse)
+            assert (response.data, response.binding_metadata["partition"]) == (b"", "0")
+            await client.invoke_binding(binding_name="orders", operation="create")
+            assert (await client.invoke_binding("orders", "size")).json() == 2
+            with pytest.raises(TypeError, match="expected bytes or str"):
+                await client.invoke_binding("orders", "create", cast("bytes", None))
+            with pytest.raises(UnavailableError):
+                await client.invoke_binding("down", "create", "a")
+            with pytest.warns(DeprecationWarning, match="no sidecar"):
+                await client.wait(5)
+            with pytest.raises(AttributeError, match=r"'save_state': .* bindings only"):
+                cast("Any", client).save_state("store", "key", "value")
+        await client.close()
+        with pytest.raises(bindwright.errors.ClosedError):
+            await client.invoke_binding("orders", "create", "a")
+
+    asyncio.run(program())
+    with bindwright.Client() as peer, peer.events("orders") as events:
+        first, second = next(events), next(events)
+    assert (first.text(), first.metadata["key"], first.traceparent) == ("ä", "k", TRACEPARENT)
+    assert second.data is None
+
+
+def test_the_environment_bounds_calls_of_the_asyncio_client(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.memory("slow", delay="20s")
+    monkeypatch.setenv("DAPR_API_TIMEOUT_SECONDS", "0.05")
+
+    async def program() -> None:
+        async with aio.DaprClient() as client:
+            await client.invoke_binding("slow", "create", "a")
+
+    with pytest.raises(BindingTimeoutError):
+        asyncio.run(program())
+
+
+def test_the_asyncio_client_refuses_interceptors() -> None:
+    with pytest.raises(InvalidOptionsError, match="no gRPC here"):
+        aio.DaprClient(interceptors=[object()])
 
 
 # ---- the app

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(240)
 
 def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_path: Path) -> None:
     names = write_project(ROOT / "README.md", tmp_path, broker)
-    assert names == ["components/checkout.yaml", "sender.py", "receiver.py"]
+    assert names == ["components/checkout.yaml", "sender.py", "receiver.py", "with_asyncio.py", "careful.py"]
 
     with (
         Program([installed.python, "receiver.py"], tmp_path) as receiver,
@@ -27,6 +27,14 @@ def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_
     sent = [line.strip().replace("Sent", "Received") for line in sender.lines if line.startswith("Sent order ")]
     # Partitions are handled in parallel: only within one the order is certain.
     assert set(received) <= set(sent)
+
+    with Program([installed.python, "careful.py"], tmp_path) as careful:
+        assert careful.wait() == 0, careful.text
+        assert careful.text.startswith("Sent to partition "), careful.text
+    # The group continues where it left off, so the first to come may be one of the sender's.
+    with Program([installed.python, "with_asyncio.py"], tmp_path) as program:
+        program.line("Received order ")
+        assert program.wait() == 0, program.text
 
 
 def test_the_programs_of_the_page_for_users_of_dapr_work(installed: Installed, broker: str, tmp_path: Path) -> None:
