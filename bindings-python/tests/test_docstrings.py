@@ -34,7 +34,7 @@ def public(module: ModuleType) -> Iterator[tuple[str, object]]:
             continue
         yield name, thing
         for member, value in vars(thing).items():
-            if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+            if not member.startswith("_") and (callable(value) or inspect.isdatadescriptor(value)):
                 yield f"{name}.{member}", value
 
 
@@ -45,7 +45,7 @@ def test_everything_public_is_described(name: str) -> None:
     assert [where for where, thing in public(module) if not inspect.getdoc(thing)] == []
 
 
-def test_the_help_names_everything_and_every_module() -> None:
+def test_the_help_names_every_module() -> None:
     text = bindwright.__doc__ or ""
     assert [name for name in MODULES[1:] if f"`{name}`" not in text] == []
 
