@@ -5,7 +5,9 @@ They run in the environment of the tests, which has the wheel and the frameworks
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from programs import Program
 
+from bindwright import Client
 from conftest import ROOT
 
 pytestmark = pytest.mark.timeout(240)
@@ -112,22 +115,27 @@ def test_worker(name: str, number: signal.Signals) -> None:
     assert program.text.endswith("Stopped\n"), program.text
 
 
-@pytest.mark.parametrize("name", ["worker.py", "async_worker.py"])
-def test_a_job_that_fails_is_given_up_after_three_tries(name: str) -> None:
-    with Program([sys.executable, name, "--examples"], EXAMPLES / "worker") as program:
-        for _ in range(3):
-            program.line("Begin fail")
-        assert program.end() == 0, program.text
-    assert program.text.count("Begin fail") == 3
-    assert "RuntimeError: this one never works" in program.text
+def test_a_job_that_fails_is_given_up_after_three_tries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES / "worker")
+    jobs = importlib.import_module("jobs")
+    with Client(resources=EXAMPLES / "worker" / "components") as client:
+        client.binding("jobs")(jobs.run_job)
+        client.start()
+        client.invoke_many("jobs", "create", jobs.EXAMPLES)
+        with client.events("failed-jobs") as events:
+            given_up = [event.json() for event in itertools.islice(events, 2)]
+    assert sorted(job["task"] for job in given_up) == ["fail", "unknown"]
+    said = capsys.readouterr().out
+    assert said.count("Begin fail\n") == 3, said
 
 
 @pytest.mark.parametrize("name", ["fastapi", "flask", "worker"])
 def test_the_documents_for_kafka_have_the_same_bindings(name: str) -> None:
-    bindwright = pytest.importorskip("bindwright")
-    (local, kafka) = (
-        bindwright.Client(resources=EXAMPLES / name / folder, hot_reload=False) for folder in ("components", "kafka")
-    )
-    with local, kafka:
+    with (
+        Client(resources=EXAMPLES / name / "components") as local,
+        Client(resources=EXAMPLES / name / "kafka") as kafka,
+    ):
         assert [one.name for one in local.components()] == [one.name for one in kafka.components()]
         assert local.faults() == kafka.faults() == []
