@@ -125,7 +125,7 @@ def test_a_job_that_fails_is_given_up_after_three_tries(
         client.start()
         client.invoke_many("jobs", "create", jobs.EXAMPLES)
         with client.events("failed-jobs") as events:
-            given_up = [event.json() for event in itertools.islice(events, 2)]
+            given_up: list[Any] = [event.json() for event in itertools.islice(events, 2)]
     assert sorted(job["task"] for job in given_up) == ["fail", "unknown"]
     said = capsys.readouterr().out
     assert said.count("Begin fail\n") == 3, said
