@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+    from bindwright._native import DevBroker
     from conftest import Folder
 
 MODULES = ("bindwright", "bindwright.aio", "bindwright.dapr", "bindwright.dapr.aio", "bindwright.errors")
@@ -80,12 +81,22 @@ def test_examples_do_what_they_say(at_components: Path, name: str) -> None:
     assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
 
 
-def test_the_first_programs_of_the_help_run(at_components: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_document_and_the_first_programs_of_the_help_work(
+    at_components: Path, broker: DevBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
     blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", bindwright.__doc__ or "", re.MULTILINE)
-    call, handler = (textwrap.dedent(block) for block in blocks if "import" in block or "client.run" in block)
+    document, call, handler = (textwrap.dedent(block) for block in blocks if block.strip())
+    assert "localhost:9092" in document
+    # Other tests use the same broker, and its topic `orders`.
+    document = document.replace("localhost:9092", broker.bootstrap).replace(
+        "value: orders", "value: of-the-help"
+    )
+    (at_components / "components" / "checkout.yaml").write_text(document)
     names: dict[str, Any] = {}
     exec(call, names)
-    assert "'offset': '0'" in capsys.readouterr().out
+    assert "'topic': 'of-the-help'" in capsys.readouterr().out
+    with bindwright.Client() as client:
+        assert client.faults() == []
     # It would wait for Ctrl-C; and what was sent before its group began is not its own.
     exec(handler.replace("client.run()", "client.stop(); client.run()"), names)
     names["on_order"](type("Event", (), {"json": lambda _: {"orderId": 1}})())

@@ -1,7 +1,23 @@
 """Bindings to outside systems, described in component YAML, inside your own process.
 
-A folder of YAML documents describes the bindings; a program knows their names. The first call; it returns
-when the backend has confirmed it:
+A folder of YAML documents describes the bindings; a program knows their names. For example
+./components/checkout.yaml:
+
+    apiVersion: dapr.io/v1alpha1
+    kind: Component
+    metadata:
+      name: checkout
+    spec:
+      type: bindings.kafka
+      version: v1
+      metadata:
+      - {name: brokers, value: "localhost:9092"}
+      - {name: topics, value: orders}
+      - {name: publishTopic, value: orders}
+      - {name: consumerGroup, value: group1}
+      - {name: authRequired, value: "false"}
+
+The first call; it returns when the backend has confirmed it:
 
     from bindwright import Client
 
