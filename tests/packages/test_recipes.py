@@ -15,6 +15,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,16 @@ def test_worker(name: str, number: signal.Signals) -> None:
     begun, ended = (len(re.findall(f"^{word} greet$", program.text, re.MULTILINE)) for word in ("Begin", "End"))
     assert begun == ended > 0, program.text
     assert program.text.endswith("Stopped\n"), program.text
+
+
+@pytest.mark.parametrize("name", ["worker.py", "async_worker.py"])
+def test_worker_on_kafka(name: str, broker: str, tmp_path: Path) -> None:
+    document = (EXAMPLES / "worker" / "kafka" / "jobs.yaml").read_text()
+    (tmp_path / "jobs.yaml").write_text(document.replace("localhost:9092", broker))
+    command = [sys.executable, name, "--examples"]
+    with Program(command, EXAMPLES / "worker", BINDWRIGHT_RESOURCES=str(tmp_path)) as program:
+        assert {program.line("Hello, "), program.line("Hello, ")} == {"Hello, Ada", "Hello, Grace"}
+        assert program.end() == 0, program.text
 
 
 def test_a_job_that_fails_is_given_up_after_three_tries(
