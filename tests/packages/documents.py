@@ -29,3 +29,8 @@ def write_project(document: Path, folder: Path, broker: str) -> list[str]:
         # The reader's broker is on the usual port; ours takes a free one.
         file.write_text(text.replace("localhost:9092", broker))
     return [name for name, _ in files]
+
+
+def python_blocks(document: Path) -> list[str]:
+    """All blocks of Python, marked or not."""
+    return re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)

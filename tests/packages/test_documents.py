@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 from pathlib import Path
 
 import pytest
-from documents import marked, write_project
+from documents import marked, python_blocks, write_project
 from programs import Program
 
 from conftest import ROOT, Installed
 
 pytestmark = pytest.mark.timeout(240)
+
+DOCUMENTS = [
+    *[ROOT / "README.md", ROOT / "bindings-python" / "README.md"],
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 
 
 def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_path: Path) -> None:
@@ -52,6 +60,17 @@ def test_the_programs_of_the_page_for_users_of_dapr_work(installed: Installed, b
         received = {app.line("Received "), app.line("Received ")}
         assert received == {'Received {"orderId": 1}', 'Received {"orderId": 2}'}
         assert app.end() == 0, app.text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_documents_import_from_bindwright_is_there(document: Path) -> None:
+    for block in python_blocks(document):
+        # Excerpts may await outside of a function.
+        tree = compile(block, document.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bindwright":
+                module = importlib.import_module(node.module or "")
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
 @pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda file: file.name)
