@@ -18,6 +18,7 @@ mod event;
 pub mod event_loop;
 mod health;
 mod instances;
+pub mod logs;
 mod manifest;
 mod metadata;
 mod policy;

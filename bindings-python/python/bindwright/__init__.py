@@ -59,8 +59,12 @@ What a client is not told it takes from the environment:
 * `BINDWRIGHT_HOT_RELOAD`: with `false`, changes of the documents are not followed.
 * `BINDWRIGHT_TRANSPORT`: the way to the bindings, `embedded`.
 
-Handlers that fail are logged, with their traceback, by the logger `bindwright`. The command `bindwright dev
-kafka` starts a Kafka broker for development; components of type `bindings.memory` need no server at all.
+Handlers that fail are logged, with their traceback, by the logger `bindwright`; so is what else goes wrong
+behind the program's back. Component types have loggers of their own, such as `bindwright.kafka`. Where the
+program uses OpenTelemetry, calls and handlers are spans.
+
+The command `bindwright dev kafka` starts a Kafka broker for development; components of type `bindings.memory`
+need no server at all.
 """
 
 from bindwright._native import VERSION, Emission, Event, Events, Outcome, Reply

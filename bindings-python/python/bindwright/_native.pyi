@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar, Token
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, final
@@ -16,8 +17,11 @@ _Reload: TypeAlias = tuple[list[str], list[str], list[str], list[BindwrightError
 _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
+_Trace: TypeAlias = tuple[str, str | None]
+_LogLine: TypeAlias = tuple[int, str, str, float, str | None, str | None, int | None]
 
 __all__ = [
+    "CURRENT_TRACE",
     "DEFAULT_DRAIN",
     "DEFAULT_TIMEOUT",
     "ERROR_CODES",
@@ -31,9 +35,15 @@ __all__ = [
     "Outcome",
     "Reply",
     "Subscription",
+    "reset_trace",
     "run_command",
+    "set_trace",
+    "take_logs",
+    "wait_for_logs",
+    "wake_logs",
 ]
 
+CURRENT_TRACE: Final[ContextVar[_Trace | None]]
 VERSION: Final[str]
 DEFAULT_TIMEOUT: Final[float]
 DEFAULT_DRAIN: Final[float]
@@ -237,3 +247,8 @@ class DevBroker:
     def close(self) -> None: ...
 
 def run_command(arguments: Sequence[str | os.PathLike[str]], /) -> int: ...
+def set_trace(traceparent: str, tracestate: str | None, /) -> Token[_Trace | None]: ...
+def take_logs(level: int, /) -> bool: ...
+def wait_for_logs(timeout: float, /) -> list[_LogLine]: ...
+def wake_logs() -> None: ...
+def reset_trace(token: Token[_Trace | None], /) -> None: ...

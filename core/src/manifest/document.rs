@@ -39,7 +39,7 @@ pub(super) fn header<'a>(
     };
     let audience = Audience::of(root, metadata).map_err(|flaw| flaw.into_error(file))?;
     if !audience.includes(scope) {
-        tracing::debug!(%file, line = root.line, "passed over: not in scope");
+        tracing::debug!(target: "bindwright", %file, line = root.line, "passed over: not in scope");
         hidden.extend(text_field(metadata, "name"));
         return Ok(None);
     }
@@ -60,7 +60,7 @@ fn metadata_of<'a>(root: &'a Node, file: &Arc<str>) -> Result<Option<&'a Node>, 
     }
     let (api_version, kind) = (text_field(root, "apiVersion")?, text_field(root, "kind")?);
     if api_version != API_VERSION || kind != KIND {
-        tracing::debug!(%file, line = root.line, api_version, kind, "passed over: not a component");
+        tracing::debug!(target: "bindwright", %file, line = root.line, api_version, kind, "passed over: not a component");
         return Ok(None);
     }
     mapping_field(root, "metadata")?.ok_or_else(|| root.flaw("metadata.name is missing")).map(Some)
@@ -174,7 +174,7 @@ fn init_timeout(spec: &Node, component: &str) -> Result<Duration, Flaw> {
     let text = text_field(spec, "initTimeout")?;
     let timeout = parse_go_duration(&text).ok().filter(|timeout| !timeout.is_zero());
     if timeout.is_none() && !text.is_empty() {
-        tracing::warn!(component, "spec.initTimeout is no duration such as `10s`, so it stays at 5 seconds");
+        tracing::warn!(target: "bindwright", component, "spec.initTimeout is no duration such as `10s`, so it stays at 5 seconds");
     }
     Ok(timeout.unwrap_or(DEFAULT_INIT_TIMEOUT))
 }
