@@ -19,6 +19,7 @@ mod loop_tasks;
 mod outcome;
 mod reply;
 mod requests;
+mod sandbox;
 mod subscription;
 mod tools;
 mod trace;
@@ -49,6 +50,8 @@ mod _native {
     use crate::outcome::Outcome;
     #[pymodule_export]
     use crate::reply::Reply;
+    #[pymodule_export]
+    use crate::sandbox::{NativePushedEvent, NativeSandbox};
     #[pymodule_export]
     use crate::subscription::Subscription;
     #[pymodule_export]

@@ -23,10 +23,12 @@ mod manifest;
 mod metadata;
 mod policy;
 pub mod process;
+mod queue;
 mod registry;
 mod runtime;
 mod settings;
 mod telemetry;
+pub mod testing;
 mod transport;
 
 pub use binding::{Reply, Request};

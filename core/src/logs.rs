@@ -20,6 +20,7 @@ use tracing::subscriber::{Interest, Subscriber, set_global_default};
 use tracing::{Event, Metadata};
 pub use tracing::{Level, level_filters::LevelFilter};
 
+use crate::process;
 use crate::runtime::moment_in;
 
 /// How many records wait at most.
@@ -153,7 +154,7 @@ struct Waiting {
 }
 
 fn queue() -> Arc<Queue> {
-    let process = std::process::id();
+    let process = process::id();
     loop {
         let current = QUEUE.load_full();
         if let Some(queue) = &current

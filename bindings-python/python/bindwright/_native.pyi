@@ -14,6 +14,11 @@ _Seconds: TypeAlias = float | timedelta
 _State: TypeAlias = Literal["idle", "connecting", "ready", "degraded", "failed"]
 _Ledger: TypeAlias = tuple[int | None, float | None, float | None]
 _Reload: TypeAlias = tuple[list[str], list[str], list[str], list[BindwrightError]]
+_Invocation: TypeAlias = tuple[str, str, bytes | None, dict[str, str], str | None]
+_Progress: TypeAlias = tuple[
+    int, Literal["ack", "drop", "dead_letter", "emit", "held"] | None, tuple[str, str] | None
+]
+_Conditions: TypeAlias = tuple[str | None, int | None, _Seconds]
 _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
@@ -32,6 +37,8 @@ __all__ = [
     "Events",
     "LoopTasks",
     "NativeClient",
+    "NativePushedEvent",
+    "NativeSandbox",
     "Outcome",
     "Reply",
     "Subscription",
@@ -238,6 +245,35 @@ class LoopTasks:
     def close(
         self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, drain: _Seconds | None, /
     ) -> asyncio.Future[None]: ...
+
+@final
+class NativeSandbox:
+    def __new__(cls, longest_pause: _Seconds | None, /) -> Self: ...
+    def invocations(self, binding: str | None, /) -> list[_Invocation]: ...
+    def forget(self) -> None: ...
+    def wait_for(
+        self, binding: str, operation: str | None, count: int, timeout: _Seconds, /
+    ) -> list[_Invocation]: ...
+    def reply(
+        self, binding: str, data: object, metadata: Mapping[str, str] | None, conditions: _Conditions, /
+    ) -> None: ...
+    def reply_with(
+        self,
+        binding: str,
+        function: Callable[[_Invocation], tuple[object, Mapping[str, str] | None]],
+        conditions: _Conditions,
+        /,
+    ) -> None: ...
+    def fail(self, binding: str, name: str, message: str | None, conditions: _Conditions, /) -> None: ...
+    def push(
+        self, binding: str, data: object, metadata: Mapping[str, str] | None, key: str | None, /
+    ) -> NativePushedEvent: ...
+    def end(self) -> None: ...
+
+@final
+class NativePushedEvent:
+    def progress(self) -> _Progress: ...
+    def wait(self, deliveries: int | None, timeout: _Seconds, /) -> _Progress: ...
 
 @final
 class DevBroker:
