@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from bindwright._native import DevBroker
     from conftest import Folder
 
-MODULES = ("bindwright", "bindwright.aio", "bindwright.dapr", "bindwright.dapr.aio", "bindwright.errors")
+MODULES = (
+    "bindwright",
+    "bindwright.aio",
+    "bindwright.dapr",
+    "bindwright.dapr.aio",
+    "bindwright.errors",
+    "bindwright.testing",
+)
 
 # The others need a program around them, or a loop.
 EXAMPLES = ("bindwright.Client", "bindwright.dapr", "bindwright.dapr.DaprClient")
@@ -31,7 +38,7 @@ def public(module: ModuleType) -> Iterator[tuple[str, object]]:
     """Everything that a module offers, with the methods and properties of its classes."""
     for name in module.__all__:
         thing = getattr(module, name)
-        if isinstance(thing, str | dict):
+        if not inspect.isclass(thing) and not inspect.isroutine(thing):
             continue
         yield name, thing
         for member, value in vars(thing).items():

@@ -23,7 +23,8 @@ DOCUMENTS = [
 
 def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_path: Path) -> None:
     names = write_project(ROOT / "README.md", tmp_path, broker)
-    assert names == ["components/checkout.yaml", "sender.py", "receiver.py", "with_asyncio.py", "careful.py"]
+    programs = ["sender.py", "receiver.py", "with_asyncio.py", "careful.py", "test_orders.py"]
+    assert names == ["components/checkout.yaml", *programs]
 
     with (
         Program([installed.python, "receiver.py"], tmp_path) as receiver,
@@ -39,6 +40,9 @@ def test_the_programs_of_the_readme_work(installed: Installed, broker: str, tmp_
     with Program([installed.python, "careful.py"], tmp_path) as careful:
         assert careful.wait() == 0, careful.text
         assert careful.text.startswith("Sent to partition "), careful.text
+    tests = "from test_orders import *; test_an_order_is_sent(); test_an_order_is_handled()"
+    with Program([installed.python, "-c", tests], tmp_path) as checked:
+        assert checked.wait() == 0, checked.text
     # The group continues where it left off, so the first to come may be one of the sender's.
     with Program([installed.python, "with_asyncio.py"], tmp_path) as program:
         program.line("Received order ")

@@ -48,6 +48,7 @@ What is in other modules:
 
 * `bindwright.aio`: the same client for asyncio.
 * `bindwright.errors`: one class for each error code.
+* `bindwright.testing`: fakes in place of every component, for unit tests of your program.
 * `bindwright.dapr`, `bindwright.dapr.aio`: the names of Dapr's Python SDK, for programs that come from there.
 
 What a client is not told it takes from the environment:
