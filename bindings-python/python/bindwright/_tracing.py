@@ -119,10 +119,8 @@ def _invocation(binding: str, operation: str, metadata: object) -> Iterator[Invo
         attributes={"bindwright.binding": binding, "bindwright.operation": operation},
         links=links,
     )
-    # Without an SDK there is no span, and what is current goes with the call.
+    # Without an SDK this is the context of the caller's current span, or none.
     context = span.get_span_context()
-    if not context.is_valid:
-        context = trace.get_current_span().get_span_context()
     token = set_trace(*_texts(context)) if context.is_valid else None
     try:
         yield Invocation(span)
