@@ -17,6 +17,9 @@ fi
 MYPYPATH=examples/orders strict examples/orders/*.py
 # Each example is a program of its own.
 for program in examples/orders/python/*.py; do strict "$program"; done
+for folder in fastapi flask worker; do
+    for program in "examples/$folder"/*.py; do MYPYPATH=examples/$folder strict "$program"; done
+done
 MYPYPATH=tests/servers strict scripts/*.py
 if compgen -G 'benches/*.py' >/dev/null; then
     if "$python" -c 'import confluent_kafka' 2>/dev/null; then (cd benches && strict ./*.py); fi

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,14 +25,14 @@ def clean_environment() -> dict[str, str]:
 class Program:
     """A process whose output is kept; killed at the end of the `with` block."""
 
-    def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
+    def __init__(self, command: Sequence[str | Path], folder: Path, **variables: str) -> None:
         self._name = " ".join(Path(part).name for part in command)
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             command,
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment() | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -42,14 +43,23 @@ class Program:
 
     def line(self, start: str = "") -> str:
         """The next line that begins so."""
+        return self._next(lambda line: line.startswith(start), start)
+
+    def find(self, pattern: str) -> str:
+        """What the pattern's group is in the next line that has it."""
+        found = re.search(pattern, self._next(lambda line: re.search(pattern, line) is not None, pattern))
+        assert found is not None
+        return found[1]
+
+    def _next(self, wanted: Callable[[str], bool], what: str) -> str:
         deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"{self._name}: no line {start!r} in time, but:\n{self.text}") from None
-            assert line is not None, f"{self._name} ended before it said {start!r}:\n{self.text}"
-            if line.startswith(start):
+                raise AssertionError(f"{self._name}: no line {what!r} in time, but:\n{self.text}") from None
+            assert line is not None, f"{self._name} ended before it said {what!r}:\n{self.text}"
+            if wanted(line):
                 return line
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -1,16 +1,71 @@
 """Bindings to outside systems, described in component YAML, inside your own process.
 
+A folder of YAML documents describes the bindings; a program knows their names. For example
+./components/checkout.yaml:
+
+    apiVersion: dapr.io/v1alpha1
+    kind: Component
+    metadata:
+      name: checkout
+    spec:
+      type: bindings.kafka
+      version: v1
+      metadata:
+      - {name: brokers, value: "localhost:9092"}
+      - {name: topics, value: orders}
+      - {name: publishTopic, value: orders}
+      - {name: consumerGroup, value: group1}
+      - {name: authRequired, value: "false"}
+
+The first call; it returns when the backend has confirmed it:
+
+    from bindwright import Client
+
+    with Client(resources="./components") as client:
+        reply = client.invoke_binding("checkout", "create", {"orderId": 1})
+        print(reply.metadata)
+
+The first handler. Returning settles the event, raising has it delivered again:
+
+    client = Client(resources="./components")
+
+    @client.binding("checkout")
+    def on_order(event):
+        print(event.json())
+
+    client.run()  # until SIGTERM or Ctrl-C; then it finishes what it has begun
+
+What is here:
+
 * `Client` calls bindings (`invoke_binding`, `invoke_many`) and receives events, with handlers (`binding`,
   `run`, `start`) or one by one (`events`).
 * `Reply` is what a binding answered, `Event` what an input binding received.
 * `Outcome` is what a handler may return to settle its event otherwise than by ack, `Emission` an invocation
   that it may ask for in one.
-* `bindwright.testing` has fakes in place of every component, for unit tests of your program.
-* Every error is a `BindwrightError`; `bindwright.errors` has one class for each code.
+* Every error is a `BindwrightError`, which says whether another try can help and what to do.
+
+What is in other modules:
+
+* `bindwright.aio`: the same client for asyncio.
+* `bindwright.errors`: one class for each error code.
+* `bindwright.testing`: fakes in place of every component, for unit tests of your program.
+* `bindwright.dapr`, `bindwright.dapr.aio`: the names of Dapr's Python SDK, for programs that come from there.
+
+What a client is not told it takes from the environment:
+
+* `BINDWRIGHT_RESOURCES`: folders or files with documents, separated as in `PATH`; else `./components`, else
+  `./resources`.
+* `APP_ID`: what the `scopes` of documents are compared with.
+* `NAMESPACE`: documents of another namespace are passed over.
+* `BINDWRIGHT_HOT_RELOAD`: with `false`, changes of the documents are not followed.
+* `BINDWRIGHT_TRANSPORT`: the way to the bindings, `embedded`.
 
 Handlers that fail are logged, with their traceback, by the logger `bindwright`; so is what else goes wrong
 behind the program's back. Component types have loggers of their own, such as `bindwright.kafka`. Where the
 program uses OpenTelemetry, calls and handlers are spans.
+
+The command `bindwright dev kafka` starts a Kafka broker for development; components of type `bindings.memory`
+need no server at all.
 """
 
 from bindwright._native import VERSION, Emission, Event, Events, Outcome, Reply
