@@ -79,14 +79,22 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None) -> N
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
-# Maturin knows what of Rust's words for the linker zig does not understand. Most calls only compile, and those are
-# three times faster without it.
+# Maturin knows which words of Rust's zig does not understand. Most calls only compile: without maturin they are three
+# times faster, and there is only Rust's name of the target to leave out.
 COMPILER = """\
 #!/bin/sh
 case " $* " in
-*" -c "*) exec "{zig}" {tool} -target {target} "$@" ;;
+*" -c "*) ;;
 *) exec "{maturin}" zig {tool} -- -target {target} "$@" ;;
 esac
+for word; do
+    shift
+    case $word in
+    --target=*) ;;
+    *) set -- "$@" "$word" ;;
+    esac
+done
+exec "{zig}" {tool} -target {target} "$@"
 """
 
 
