@@ -1,57 +1,36 @@
 //! Promises for core's futures.
 //!
-//! Core's futures can be polled by anybody, so they are polled here, on the JavaScript thread, and Node needs no
-//! runtime of its own. The first poll happens inside the call: a request is on its way before the caller gets its
-//! promise. Later a waker, on whichever thread, puts its task on a list; only the first of many rings the bell.
-//! Then one callback polls them all and settles their promises.
+//! Core's futures are polled on the JavaScript thread, and Node needs no runtime of its own; see
+//! [`bindwright::event_loop`].
 //!
 //! A task keeps the process alive until its promise is settled, as an open request of `node:http` does; a client
 //! without one does not.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 
-use bindwright::{Error, ErrorCode};
+use bindwright::Error;
+use bindwright::event_loop::{self, Bell, caught};
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, check_status, sys};
-use parking_lot::Mutex;
 
 use crate::error::js_error;
 
-type Bell = ThreadsafeFunction<(), (), (), Status, false, true>;
+type Callback = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// What other threads see: who wants to be polled, and the bell.
-struct Woken {
-    tasks: Mutex<Vec<u64>>,
-    bell: Bell,
-}
+/// Has Node call back on its thread.
+#[derive(Clone)]
+struct Ring(Arc<Callback>);
 
-struct TaskWaker {
-    task: u64,
-    woken: Arc<Woken>,
-}
-
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let mut tasks = self.woken.tasks.lock();
-        tasks.push(self.task);
-        if tasks.len() == 1 {
-            drop(tasks);
-            // Fails only when the environment is going away, and its tasks with it.
-            self.woken.bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }
+impl Bell for Ring {
+    fn ring(&self) {
+        // Fails only when the environment is going away, and its tasks with it.
+        self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
@@ -60,8 +39,8 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Tasks {
     env: Env,
-    woken: Arc<Woken>,
-    waiting: RefCell<HashMap<u64, (Task, Waker)>>,
+    bell: Ring,
+    guests: event_loop::Tasks<dyn Future<Output = ()>>,
     next: Cell<u64>,
 }
 
@@ -81,53 +60,38 @@ impl Tasks {
             }
             Ok(())
         })?;
-        let bell =
+        let callback =
             answer.build_threadsafe_function::<()>().callee_handled::<false>().weak::<true>().build()?;
-        let tasks = Rc::new(Self {
-            env,
-            woken: Arc::new(Woken { tasks: Mutex::default(), bell }),
-            waiting: RefCell::default(),
-            next: Cell::new(0),
-        });
+        let bell = Ring(Arc::new(callback));
+        let guests = event_loop::Tasks::new(bell.clone());
+        let tasks = Rc::new(Self { env, bell, guests, next: Cell::new(0) });
         env.add_env_cleanup_hook((), |()| drop(TASKS.take()))?;
         TASKS.set(Some(tasks.clone()));
         Ok(tasks)
     }
 
-    fn start(&self, mut task: Task) {
-        let id = self.next.replace(self.next.get() + 1);
-        let waker = Waker::from(Arc::new(TaskWaker { task: id, woken: self.woken.clone() }));
-        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-            self.waiting.borrow_mut().insert(id, (task, waker));
-            self.keep_process(self.waiting.borrow().len() == 1);
+    fn start(&self, task: Task) {
+        let number = self.next.replace(self.next.get() + 1);
+        if self.guests.start(number, task).is_none() && self.guests.waiting() == 1 {
+            self.keep_process();
         }
     }
 
     fn poll_woken(&self) {
-        // A statement of its own: in the head of the loop the lock would be held while tasks are polled.
-        let woken = std::mem::take(&mut *self.woken.tasks.lock());
-        for id in woken {
-            // Out of the table while it is polled: settling a promise can start another task.
-            let Some((mut task, waker)) = self.waiting.borrow_mut().remove(&id) else { continue };
-            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-                self.waiting.borrow_mut().insert(id, (task, waker));
-            }
-        }
-        if self.waiting.borrow().is_empty() {
+        self.guests.poll_woken(|_, ()| ());
+        if self.guests.waiting() == 0 {
             self.release_process();
         }
     }
 
-    fn keep_process(&self, first: bool) {
-        if first {
-            // SAFETY: this is the environment's own thread, and the bell lives as long as `self`.
-            unsafe { sys::napi_ref_threadsafe_function(self.env.raw(), self.woken.bell.raw()) };
-        }
+    fn keep_process(&self) {
+        // SAFETY: this is the environment's own thread, and the bell lives as long as `self`.
+        unsafe { sys::napi_ref_threadsafe_function(self.env.raw(), self.bell.0.raw()) };
     }
 
     fn release_process(&self) {
         // SAFETY: as above; releasing twice does nothing.
-        unsafe { sys::napi_unref_threadsafe_function(self.env.raw(), self.woken.bell.raw()) };
+        unsafe { sys::napi_unref_threadsafe_function(self.env.raw(), self.bell.0.raw()) };
     }
 }
 
@@ -142,16 +106,6 @@ pub(crate) fn promise<T: ToNapiValue + 'static>(
     let task = Box::pin(async move { settle(env, deferred, caught(future).await) });
     Tasks::of(env)?.start(task);
     Ok(PromiseRaw::new(env.raw(), promise))
-}
-
-async fn caught<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut future = Box::pin(future);
-    std::future::poll_fn(|context| {
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))).unwrap_or_else(|_| {
-            Poll::Ready(Err(Error::new(ErrorCode::Internal, "a call panicked; standard error has more")))
-        })
-    })
-    .await
 }
 
 fn settle<T: ToNapiValue>(env: Env, deferred: sys::napi_deferred, result: Result<T, Error>) {

@@ -5,19 +5,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bindwright::{
-    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Ledger, Metadata, Request, Result,
-    TransportKind,
+    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Ledger, Result, TransportKind,
 };
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::PyList;
 
 use crate::convert;
-use crate::errors::{Fault, exception, guarded, to_py};
+use crate::errors::{exception, guarded, to_py};
 use crate::events::Events;
 use crate::reply::Reply;
+use crate::requests::{Many, request};
 use crate::subscription::{Shared, Subscription};
-use crate::trace;
 use crate::waiting::Interrupts;
 
 /// One component, as a tuple: name, type, version, input, output, state, error, redelivery, retries.
@@ -35,11 +34,11 @@ type Component<'py> = (
 /// Attempts, longest seconds, seconds of pauses.
 type LedgerParts = (Option<u32>, Option<f64>, Option<f64>);
 /// What a look at the files changed: added, changed, removed, faults.
-type Reload<'py> = (Vec<String>, Vec<String>, Vec<String>, Vec<Bound<'py, PyAny>>);
+pub(crate) type Reload<'py> = (Vec<String>, Vec<String>, Vec<String>, Vec<Bound<'py, PyAny>>);
 
 #[pyclass(frozen, module = "bindwright._native")]
 pub(crate) struct NativeClient {
-    client: Client,
+    pub(crate) client: Client,
     subscriptions: Mutex<Vec<Weak<Shared>>>,
 }
 
@@ -50,25 +49,29 @@ impl NativeClient {
             py.detach(|| self.client.block_on(self.client.subscribe(name, hand_out), || interrupts.look()));
         interrupts.check()?;
         let subscription = attached.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))?;
+        Ok(self.share(subscription))
+    }
+
+    /// Notes a subscription, so that closing can begin with it.
+    pub(crate) fn share(&self, subscription: bindwright::Subscription) -> Arc<Shared> {
         let shared = Shared::new(self.client.clone(), subscription);
         let mut subscriptions = self.subscriptions.lock();
         subscriptions.retain(|known| known.strong_count() > 0);
         subscriptions.push(Arc::downgrade(&shared));
-        Ok(shared)
+        shared
     }
-}
 
-impl NativeClient {
-    /// Begins no more events and closes; after Ctrl-C closing goes on without anybody who waits for it.
-    fn drain_and_close(
-        &self,
-        subscriptions: &[Weak<Shared>],
-        drain: Duration,
-        interrupts: &mut Interrupts,
-    ) -> Result<()> {
+    /// Begins no more events.
+    pub(crate) fn begin_stopping(&self) {
+        let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
         for shared in subscriptions.iter().filter_map(Weak::upgrade) {
             shared.begin_stopping();
         }
+    }
+
+    /// Begins no more events and closes; after Ctrl-C closing goes on without anybody who waits for it.
+    fn drain_and_close(&self, drain: Duration, interrupts: &mut Interrupts) -> Result<()> {
+        self.begin_stopping();
         let closed = self.client.block_on(self.client.close(drain), || interrupts.look());
         closed.unwrap_or(Ok(()))
     }
@@ -134,41 +137,16 @@ impl NativeClient {
         timeout: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
         guarded(py, || {
-            let prepared = requests(payloads, metadata);
-            let (prepared, timeout) = prepared
-                .and_then(|prepared| Ok((prepared, convert::duration("timeout", timeout)?)))
+            let many = Many::new(payloads, metadata, name, operation);
+            let (many, timeout) = many
+                .and_then(|many| Ok((many, convert::duration("timeout", timeout)?)))
                 .map_err(|fault| fault.into_exception(py, name, operation))?;
-            // What cannot be sent gets its error in its place; the others are sent.
-            let mut refused = Vec::with_capacity(prepared.len());
-            let mut requests = Vec::with_capacity(prepared.len());
-            for request in prepared {
-                match request {
-                    Ok(request) => {
-                        requests.push(request);
-                        refused.push(None);
-                    }
-                    Err(Fault::Raised(error)) => return Err(error),
-                    Err(fault) => refused.push(Some(fault.into_exception(py, name, operation))),
-                }
-            }
-            let mut interrupts = Interrupts::default();
+            let (requests, mut interrupts) = (many.requests, Interrupts::default());
             let replies = py.detach(|| {
                 self.client.invoke_many_blocking(name, operation, requests, timeout, || interrupts.look())
             });
             interrupts.check()?;
-            let mut replies = replies.map_err(|error| to_py(py, &error))?.into_iter();
-            let outcomes = PyList::empty(py);
-            for refused in refused {
-                let outcome = match refused {
-                    Some(error) => error.value(py).clone().into_any(),
-                    None => match replies.next().unwrap_or_else(|| Err(no_result())) {
-                        Ok(reply) => Bound::new(py, Reply::from(reply))?.into_any(),
-                        Err(error) => exception(py, &error)?,
-                    },
-                };
-                outcomes.append(outcome)?;
-            }
-            Ok(outcomes)
+            many.places.fill(py, replies.map_err(|error| to_py(py, &error))?)
         })
     }
 
@@ -240,8 +218,7 @@ impl NativeClient {
             let reload = py.detach(|| self.client.block_on(self.client.reload(), || interrupts.look()));
             interrupts.check()?;
             let reload = reload.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))?;
-            let faults = reload.faults.iter().map(|error| exception(py, error));
-            Ok((reload.added, reload.changed, reload.removed, faults.collect::<PyResult<_>>()?))
+            reload_parts(py, reload)
         })
     }
 
@@ -256,9 +233,8 @@ impl NativeClient {
         guarded(py, || {
             let drain = convert::duration("drain", drain).map_err(|fault| fault.into_option_error(py))?;
             let drain = drain.unwrap_or(bindwright::DEFAULT_DRAIN);
-            let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
             let mut interrupts = Interrupts::default();
-            let closed = py.detach(|| self.drain_and_close(&subscriptions, drain, &mut interrupts));
+            let closed = py.detach(|| self.drain_and_close(drain, &mut interrupts));
             interrupts.check()?;
             closed.map_err(|error| to_py(py, &error))
         })
@@ -271,68 +247,16 @@ impl NativeClient {
     }
 }
 
+pub(crate) fn reload_parts(py: Python<'_>, reload: bindwright::Reload) -> PyResult<Reload<'_>> {
+    let faults = reload.faults.iter().map(|error| exception(py, error));
+    Ok((reload.added, reload.changed, reload.removed, faults.collect::<PyResult<_>>()?))
+}
+
 fn parts(ledger: Ledger) -> LedgerParts {
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     (ledger.attempts, seconds(ledger.longest), seconds(ledger.pauses))
 }
 
-fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> Result<Request, Fault> {
-    let mut metadata = convert::metadata(metadata)?;
-    trace::add_to(&mut metadata);
-    Ok(Request { body: convert::body(data)?, metadata })
-}
-
-/// One request, or the reason why there is none, for each payload.
-fn requests(
-    payloads: &Bound<'_, PyAny>,
-    metadata: &Bound<'_, PyAny>,
-) -> Result<Vec<Result<Request, Fault>>, Fault> {
-    let single = payloads.is_instance_of::<PyBytes>()
-        || payloads.is_instance_of::<PyString>()
-        || payloads.is_instance_of::<PyDict>();
-    let payloads = match payloads.try_iter() {
-        Ok(payloads) if !single => payloads.collect::<PyResult<Vec<_>>>()?,
-        _ => {
-            let given = convert::type_name(payloads);
-            return Err(Fault::refused(format!("payloads: expected a sequence of payloads, got {given}")));
-        }
-    };
-    let common = metadata.is_none() || metadata.hasattr("keys")?;
-    if common {
-        let metadata = {
-            let mut metadata = convert::metadata(metadata)?;
-            trace::add_to(&mut metadata);
-            share(&metadata)
-        };
-        let request = |data| Ok(Request { body: convert::body(data)?, metadata: metadata.clone() });
-        return Ok(payloads.iter().map(request).collect());
-    }
-    let Ok(each) = metadata.try_iter() else {
-        let given = convert::type_name(metadata);
-        return Err(Fault::refused(format!(
-            "metadata: expected a mapping or a sequence of them, got {given}"
-        )));
-    };
-    let each = each.collect::<PyResult<Vec<_>>>()?;
-    if each.len() != payloads.len() {
-        return Err(Fault::refused(format!(
-            "metadata: expected one entry for each of the {} payloads, got {}",
-            payloads.len(),
-            each.len()
-        )));
-    }
-    Ok(payloads.iter().zip(&each).map(|(data, metadata)| request(data, metadata)).collect())
-}
-
-/// The same metadata with values that many requests can share.
-fn share(metadata: &Metadata) -> Metadata {
-    metadata.iter().map(|(name, value)| (name.to_owned(), Arc::<str>::from(value.text()))).collect()
-}
-
 fn cancelled() -> Error {
     Error::new(ErrorCode::Cancelled, "the call was interrupted")
-}
-
-fn no_result() -> Error {
-    Error::new(ErrorCode::Internal, "the binding gave fewer results than it was given requests")
 }

@@ -34,6 +34,10 @@ impl Event {
         Self { delivery, origin, pulled, settled: AtomicBool::new(false), data, dict }
     }
 
+    pub(crate) fn delivery(&self) -> &bindwright::Event {
+        &self.delivery
+    }
+
     /// Whether the program settled it itself.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)

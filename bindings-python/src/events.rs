@@ -1,7 +1,7 @@
 //! The iterator behind `client.events(…)`. Tests: `tests/test_events.py`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
@@ -12,10 +12,7 @@ use crate::subscription::Shared;
 use crate::waiting::Interrupts;
 
 /// Events pulled at once; little, as they stay with this iterator until it is closed.
-const PREFETCH: usize = 64;
-
-/// What "for ever" means to a clock.
-const FOREVER: Duration = Duration::from_hours(365 * 24);
+pub(crate) const PREFETCH: usize = 64;
 
 /// The events of one binding, to be settled by the program.
 ///
@@ -29,11 +26,8 @@ impl Events {
         let shared = &self.0;
         shared.check_process(py)?;
         loop {
-            while let Some(event) = shared.take_prefetched() {
-                // An earlier event of its partition was sent back meanwhile: it comes again after that one.
-                if shared.subscription.begin(&event) {
-                    return Ok(Some(Event::new(event, shared.clone(), true)));
-                }
+            if let Some(event) = shared.next_prefetched() {
+                return Ok(Some(event));
             }
             if shared.is_stopping() {
                 return Ok(None);
@@ -63,9 +57,7 @@ impl Events {
             return Ok(());
         }
         self.0.begin_stopping();
-        let now = Instant::now();
-        let deadline = now.checked_add(drain.min(FOREVER)).unwrap_or(now);
-        self.0.client.block_on(self.0.subscription.stop(deadline), || false).unwrap_or(Ok(()))
+        self.0.client.block_on(self.0.subscription.close(drain), || false).unwrap_or(Ok(()))
     }
 }
 

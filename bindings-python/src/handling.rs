@@ -64,20 +64,76 @@ impl Shared {
         event: bindwright::Event,
     ) -> PyResult<bindwright::Outcome> {
         let py = handler.py();
-        let attempt = event.attempt();
         let _trace = event.trace_context().map(|trace| trace::Entered::new(Some(trace)));
         let argument = Bound::new(py, Event::new(event, self.clone(), false))?;
         match handler.call1((&argument,)).and_then(|answer| outcome_of(&answer)) {
             Ok(outcome) => Ok(outcome),
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                let (settled, error) = (argument.get().is_settled(), error.into_value(py).into_bound(py));
-                log(py, &LOG_FAILURE, "log_failure", |log| {
-                    log.call1((self.subscription.binding(), attempt, settled, &error))
-                });
-                Ok(failed(cause_of_failure(&error)))
+                Ok(self.logged_failure(argument.get(), error.into_value(py).bind(py)))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The outcome of an event whose handler raised, which is logged.
+    fn logged_failure(&self, event: &Event, error: &Bound<'_, PyAny>) -> bindwright::Outcome {
+        log(error.py(), &LOG_FAILURE, "log_failure", |log| {
+            log.call1((self.subscription.binding(), event.delivery().attempt(), event.is_settled(), error))
+        });
+        failed(cause_of_failure(error))
+    }
+
+    /// The outcomes of a batch whose handler raised, which is logged.
+    fn logged_failures(&self, count: usize, error: &Bound<'_, PyAny>) -> Vec<bindwright::Outcome> {
+        log(error.py(), &LOG_BATCH_FAILURE, "log_batch_failure", |log| {
+            log.call1((self.subscription.binding(), count, error))
+        });
+        vec![failed(cause_of_failure(error)); count]
+    }
+
+    /// Settles what a handler on an asyncio loop answered; an answer that means nothing is a failure.
+    pub(crate) fn settle_as_answered(&self, event: &Event, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = answer.py();
+        let outcome = match outcome_of(answer) {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                self.logged_failure(event, error.into_value(py).bind(py))
+            }
+            Err(error) => return Err(error),
+        };
+        self.note(event.delivery().token(), outcome);
+        Ok(())
+    }
+
+    pub(crate) fn settle_as_failed(&self, event: &Event, error: &Bound<'_, PyAny>) {
+        self.note(event.delivery().token(), self.logged_failure(event, error));
+    }
+
+    /// Settles what a handler of batches on an asyncio loop answered.
+    pub(crate) fn settle_together_as_answered(
+        &self,
+        events: &[PyRef<'_, Event>],
+        answer: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = answer.py();
+        match outcomes_of(answer, events.len()) {
+            Ok(outcomes) => self.tell_together(events, outcomes),
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                self.settle_together_as_failed(events, error.into_value(py).bind(py));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settle_together_as_failed(&self, events: &[PyRef<'_, Event>], error: &Bound<'_, PyAny>) {
+        self.tell_together(events, self.logged_failures(events.len(), error));
+    }
+
+    /// Told together: an event that failed must not take back those after it that were handled with it.
+    fn tell_together(&self, events: &[PyRef<'_, Event>], outcomes: Vec<bindwright::Outcome>) {
+        let tokens = events.iter().map(|event| event.delivery().token());
+        self.subscription.settle(&tokens.zip(outcomes).collect::<Vec<_>>());
     }
 
     /// Calls the handler once for all events; only what is no `Exception` comes back as an error.
@@ -104,11 +160,7 @@ impl Shared {
         {
             Ok(outcomes) => outcomes,
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                let error = error.into_value(py).into_bound(py);
-                log(py, &LOG_BATCH_FAILURE, "log_batch_failure", |log| {
-                    log.call1((self.subscription.binding(), tokens.len(), &error))
-                });
-                vec![failed(cause_of_failure(&error)); tokens.len()]
+                self.logged_failures(tokens.len(), error.into_value(py).bind(py))
             }
             Err(error) => {
                 self.begin_stopping();
@@ -123,7 +175,7 @@ impl Shared {
         Ok(())
     }
 
-    fn give_back(&self, tokens: impl Iterator<Item = SettleToken>) {
+    pub(crate) fn give_back(&self, tokens: impl Iterator<Item = SettleToken>) {
         self.flush();
         self.subscription.release(&tokens.collect::<Vec<_>>());
     }
@@ -211,6 +263,6 @@ fn refuse_awaitable(answer: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     Err(PyTypeError::new_err(
         "the handler returned an awaitable, which this client cannot run: \
-         async handlers need the asyncio client, which comes with bindwright.aio",
+         async handlers need the asyncio client, bindwright.aio.Client",
     ))
 }

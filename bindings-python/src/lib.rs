@@ -12,9 +12,12 @@ mod emission;
 mod errors;
 mod event;
 mod events;
+mod forks;
 mod handling;
+mod loop_tasks;
 mod outcome;
 mod reply;
+mod requests;
 mod subscription;
 mod tools;
 mod trace;
@@ -38,6 +41,9 @@ mod _native {
     use crate::event::Event;
     #[pymodule_export]
     use crate::events::Events;
+    use crate::forks;
+    #[pymodule_export]
+    use crate::loop_tasks::LoopTasks;
     #[pymodule_export]
     use crate::outcome::Outcome;
     #[pymodule_export]
@@ -49,6 +55,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        forks::follow();
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULT_TIMEOUT", bindwright::DEFAULT_TIMEOUT.as_secs_f64())?;
         module.add("DEFAULT_DRAIN", bindwright::DEFAULT_DRAIN.as_secs_f64())?;

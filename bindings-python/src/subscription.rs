@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bindwright::{Client, Error, ErrorCode, Outcome, SettleToken};
+use bindwright::{Client, Error, ErrorCode, Outcome, SettleToken, process};
 use parking_lot::Mutex;
+use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
 use crate::errors::{guarded, to_py};
+use crate::event::Event;
+use crate::events::PREFETCH;
 
 /// How long an outcome waits for others while the handler is quick.
 pub(crate) const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
@@ -46,7 +49,7 @@ impl Shared {
             prefetched: Mutex::default(),
             abandoned: Mutex::default(),
             stopping: AtomicBool::new(false),
-            process: std::process::id(),
+            process: process::id(),
             handled: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
         })
@@ -54,7 +57,7 @@ impl Shared {
 
     /// Whether this is a forked child's copy: its locks may be held by threads that do not exist here.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.process != std::process::id()
+        self.process != process::id()
     }
 
     /// Raises `ForkedError` in a forked child.
@@ -83,8 +86,17 @@ impl Shared {
         self.flush();
     }
 
-    pub(crate) fn take_prefetched(&self) -> Option<bindwright::Event> {
-        self.prefetched.lock().pop_front()
+    /// The next event that was pulled before, for a program that settles it itself.
+    pub(crate) fn next_prefetched(self: &Arc<Self>) -> Option<Event> {
+        loop {
+            // A statement of its own: the lock must be free when an event is given back.
+            let event = self.prefetched.lock().pop_front();
+            let event = event?;
+            // An earlier event of its partition was sent back meanwhile: it comes again after that one.
+            if self.subscription.begin(&event) {
+                return Some(Event::new(event, self.clone(), true));
+            }
+        }
     }
 
     /// Tells the outcomes collected so far.
@@ -113,10 +125,11 @@ impl Shared {
     }
 }
 
-/// One attached input binding whose events go to a handler.
+/// One attached input binding: its events go to handlers that this class calls (`run_batch`), or to those of an
+/// asyncio program, which takes events and tells outcomes itself.
 #[pyclass(frozen, module = "bindwright._native")]
 pub(crate) struct Subscription {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// The handler gets many events at once.
     together: bool,
 }
@@ -151,6 +164,80 @@ impl Subscription {
             drop(flush);
             result.map(|()| true)
         })
+    }
+
+    /// Take up to `most` events without waiting; `None` when there will be no more.
+    #[pyo3(signature = (most, /))]
+    fn take(&self, py: Python<'_>, most: usize) -> PyResult<Option<Vec<Py<Event>>>> {
+        guarded(py, || {
+            let shared = &self.shared;
+            if shared.is_stopping() {
+                return Ok(None);
+            }
+            let Some(batch) = shared.subscription.take_batch(most) else { return Ok(None) };
+            let event = |event| Py::new(py, Event::new(event, shared.clone(), false));
+            batch.into_iter().map(event).collect::<PyResult<_>>().map(Some)
+        })
+    }
+
+    /// Take one event for a program that pulls, without waiting; `StopAsyncIteration` when there will be no more.
+    fn take_one(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        guarded(py, || {
+            let shared = &self.shared;
+            shared.check_process(py)?;
+            if let Some(event) = shared.next_prefetched() {
+                return Ok(Some(event));
+            }
+            let batch = if shared.is_stopping() { None } else { shared.subscription.take_batch(PREFETCH) };
+            let Some(batch) = batch else { return Err(PyStopAsyncIteration::new_err(())) };
+            shared.prefetched.lock().extend(batch);
+            Ok(shared.next_prefetched())
+        })
+    }
+
+    /// Whether an event taken is still to be handled; to be asked right before its handler is called.
+    #[pyo3(signature = (event, /))]
+    fn begin(&self, event: &Event) -> bool {
+        !self.shared.is_stopping() && self.shared.subscription.begin(event.delivery())
+    }
+
+    /// Settle an event as its handler's answer says.
+    #[pyo3(signature = (event, answer, /))]
+    fn settle(&self, event: &Event, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(answer.py(), || self.shared.settle_as_answered(event, answer))
+    }
+
+    /// Settle an event whose handler raised, and log that.
+    #[pyo3(signature = (event, error, /))]
+    fn fail(&self, event: &Event, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(error.py(), || {
+            self.shared.settle_as_failed(event, error);
+            Ok(())
+        })
+    }
+
+    /// Settle the events of a batch as its handler's answer says.
+    #[pyo3(signature = (events, answer, /))]
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn settle_together(&self, events: Vec<PyRef<'_, Event>>, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(answer.py(), || self.shared.settle_together_as_answered(&events, answer))
+    }
+
+    /// Settle the events of a batch whose handler raised, and log that.
+    #[pyo3(signature = (events, error, /))]
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn fail_together(&self, events: Vec<PyRef<'_, Event>>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(error.py(), || {
+            self.shared.settle_together_as_failed(&events, error);
+            Ok(())
+        })
+    }
+
+    /// Give events back that no handler had; they come again as if for the first time.
+    #[pyo3(signature = (events, /))]
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn release(&self, events: Vec<PyRef<'_, Event>>) {
+        self.shared.give_back(events.iter().map(|event| event.delivery().token()));
     }
 
     /// Tell the outcomes collected so far.

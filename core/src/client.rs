@@ -16,6 +16,7 @@ use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Subscription, WeakSubscription};
 use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome};
+use crate::process;
 use crate::runtime;
 use crate::transport::{Embedded, Transport, TransportKind};
 
@@ -74,7 +75,7 @@ impl Client {
         let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload)?);
         tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
         Ok(Self(Arc::new(Shared {
-            process: std::process::id(),
+            process: process::id(),
             kind,
             transport,
             runtime: runtime::handle()?,
@@ -295,7 +296,7 @@ impl Client {
     }
 
     fn check_process(&self) -> Result<()> {
-        if self.0.process == std::process::id() {
+        if self.0.process == process::id() {
             return Ok(());
         }
         Err(Error::new(ErrorCode::Forked, "the client belongs to the parent process"))

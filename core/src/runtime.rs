@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
+use crate::process;
 
 /// Work is done by librdkafka's threads and by the callers; the runtime only keeps time and passes results on.
 const WORKERS: usize = 2;
@@ -33,7 +34,7 @@ static SHARED: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 /// # Errors
 /// `INTERNAL` when the operating system refuses to start threads.
 pub(crate) fn handle() -> Result<Handle> {
-    let process = std::process::id();
+    let process = process::id();
     let mut shared = SHARED.lock();
     if let Some((owner, runtime)) = *shared
         && owner == process

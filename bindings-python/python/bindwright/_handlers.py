@@ -44,21 +44,28 @@ class Registration:
     batch: int | None
 
 
-def check_handler(name: str, handler: Callable[..., object]) -> None:
+def is_async(handler: Callable[..., object]) -> bool:
+    """Whether calling it gives a coroutine."""
+    return any(map(inspect.iscoroutinefunction, _called(handler)))
+
+
+def _called(handler: Callable[..., object]) -> tuple[object, object]:
+    """What may be a function of a special kind: the handler, and what calling an object of a class runs."""
+    return handler, getattr(handler, "__call__", None)  # noqa: B004 - the method is wanted, not whether it is one
+
+
+def check_handler(name: str, handler: Callable[..., object], *, may_be_async: bool = False) -> None:
     """Refuse what would look like a handler and never run."""
-    call = getattr(handler, "__call__", None)  # noqa: B004 - a callable object's own method, not whether it is one
-    kinds = {
-        "async": (inspect.iscoroutinefunction, inspect.isasyncgenfunction),
-        "a generator": (inspect.isgeneratorfunction,),
-    }
     if not callable(handler):
         refuse(f"binding {name!r}: expected a function, got {type(handler).__name__}", "Decorate a function.")
-    for kind, checks in kinds.items():
-        if any(check(handler) or check(call) for check in checks):
-            refuse(
-                f"binding {name!r}: the handler is {kind}, which this client cannot run",
-                "Use a plain function here; asyncio comes with bindwright.aio.",
-            )
+    generators = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(check(called) for check in generators for called in _called(handler)):
+        refuse(f"binding {name!r}: the handler is a generator, which nobody would run", "Use a function.")
+    if is_async(handler) and not may_be_async:
+        refuse(
+            f"binding {name!r}: the handler is async, which this client cannot run",
+            "Use a plain function here, or the asyncio client, bindwright.aio.Client.",
+        )
 
 
 def refuse(message: str, what_to_do: str) -> NoReturn:

@@ -1,16 +1,18 @@
 """The native part; private. Names may change at any time: use the package `bindwright`."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Literal, Self, TypeAlias, final
+from typing import Any, Final, Literal, Self, TypeAlias, final
 
 from bindwright.errors import BindwrightError
 
 _Seconds: TypeAlias = float | timedelta
 _State: TypeAlias = Literal["idle", "connecting", "ready", "degraded", "failed"]
 _Ledger: TypeAlias = tuple[int | None, float | None, float | None]
+_Reload: TypeAlias = tuple[list[str], list[str], list[str], list[BindwrightError]]
 _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
@@ -24,6 +26,7 @@ __all__ = [
     "Emission",
     "Event",
     "Events",
+    "LoopTasks",
     "NativeClient",
     "Outcome",
     "Reply",
@@ -114,6 +117,14 @@ class Events:
 @final
 class Subscription:
     def run_batch(self, handler: Callable[..., object], most: int, /) -> bool: ...
+    def take(self, most: int, /) -> list[Event] | None: ...
+    def take_one(self) -> Event | None: ...
+    def begin(self, event: Event, /) -> bool: ...
+    def settle(self, event: Event, answer: object, /) -> None: ...
+    def fail(self, event: Event, error: BaseException, /) -> None: ...
+    def settle_together(self, events: list[Event], answer: object, /) -> None: ...
+    def fail_together(self, events: list[Event], error: BaseException, /) -> None: ...
+    def release(self, events: list[Event], /) -> None: ...
     def flush(self) -> None: ...
     def lanes_waiting(self) -> int: ...
     def load(self) -> tuple[int, float]: ...
@@ -133,7 +144,7 @@ class NativeClient:
     def ready(self, timeout: _Seconds | None, /) -> None: ...
     def add_component(self, text: str, /) -> list[str]: ...
     def remove_component(self, name: str, /) -> None: ...
-    def reload(self) -> tuple[list[str], list[str], list[str], list[BindwrightError]]: ...
+    def reload(self) -> _Reload: ...
     def invoke(
         self,
         name: str,
@@ -159,6 +170,62 @@ class NativeClient:
     def close(self, drain: _Seconds | None, /) -> None: ...
     @property
     def transport(self) -> str: ...
+
+@final
+class LoopTasks:
+    def __new__(cls, wire: int, /) -> Self: ...
+    def settle(self) -> None: ...
+    def cancel(self, future: asyncio.Future[Any], /) -> None: ...
+    def waiting(self) -> int: ...
+    def invoke(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        client: NativeClient,
+        name: str,
+        operation: str,
+        data: object,
+        metadata: Mapping[str, str] | None,
+        timeout: _Seconds | None,
+        /,
+    ) -> asyncio.Future[Reply]: ...
+    def invoke_many(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        client: NativeClient,
+        name: str,
+        operation: str,
+        payloads: Iterable[object],
+        metadata: Mapping[str, str] | Sequence[Mapping[str, str] | None] | None,
+        timeout: _Seconds | None,
+        /,
+    ) -> asyncio.Future[list[Reply | BindwrightError]]: ...
+    def ready(
+        self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, timeout: _Seconds | None, /
+    ) -> asyncio.Future[None]: ...
+    def reload(
+        self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, /
+    ) -> asyncio.Future[_Reload]: ...
+    def subscribe(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        client: NativeClient,
+        name: str,
+        hand_out: Literal["events", "batches", "freely"],
+        /,
+    ) -> asyncio.Future[Subscription]: ...
+    def wait(
+        self, event_loop: asyncio.AbstractEventLoop, subscription: Subscription, /
+    ) -> asyncio.Future[None]: ...
+    def end(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        subscription: Subscription,
+        drain: _Seconds | None,
+        /,
+    ) -> asyncio.Future[None]: ...
+    def close(
+        self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, drain: _Seconds | None, /
+    ) -> asyncio.Future[None]: ...
 
 @final
 class DevBroker:

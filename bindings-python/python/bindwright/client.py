@@ -77,6 +77,14 @@ class ComponentInfo:
     retries: Ledger | None
 
 
+def component_infos(native: NativeClient) -> list[ComponentInfo]:
+    """All components of a native client."""
+    return [
+        ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8]))
+        for one in native.components()
+    ]
+
+
 @dataclass(frozen=True)
 class Reload:
     """What a look at the resource files changed.
@@ -297,10 +305,7 @@ class Client:
 
     def components(self) -> list[ComponentInfo]:
         """All components in scope and how they are, by name."""
-        return [
-            ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8]))
-            for one in self._native.components()
-        ]
+        return component_infos(self._native)
 
     def ready(self, timeout: Seconds = 30.0) -> None:
         """Open every component that can send and wait until each works; so do inputs somebody subscribed to.

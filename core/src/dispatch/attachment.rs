@@ -13,6 +13,7 @@ use super::{Intake, Rules, SubscriptionState};
 use crate::binding::{InputBinding, Reading};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
+use crate::process;
 
 /// How long handlers may take to finish when their component changes.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ impl Attachment {
     ) -> Result<Self> {
         let reading = Some(input.start(Intake::new(state.clone())).await?);
         Ok(Self {
-            process: std::process::id(),
+            process: process::id(),
             wanted: Mutex::default(),
             current: tokio::sync::Mutex::new(Current { input, rules, reading }),
             view: Mutex::new(View { since: Some(Instant::now()), trouble: None }),
@@ -66,7 +67,7 @@ impl Attachment {
 
     /// Whether this is a child's copy of what belongs to the parent of a fork.
     pub(super) fn is_inherited(&self) -> bool {
-        self.process != std::process::id()
+        self.process != process::id()
     }
 
     pub(super) fn since(&self) -> Option<Instant> {

@@ -299,6 +299,16 @@ impl Subscription {
     }
 }
 
+impl Subscription {
+    /// [`stop`](Self::stop) with a time to wait instead of a moment; centuries mean for ever.
+    ///
+    /// # Errors
+    /// As `stop`.
+    pub async fn close(&self, drain: Duration) -> Result<()> {
+        self.stop(runtime::moment_in(drain)).await
+    }
+}
+
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Subscription").field("binding", &self.binding()).finish_non_exhaustive()

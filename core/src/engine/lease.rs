@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::{Engine, absolute, reload};
 use crate::error::Result;
 use crate::manifest::{self, Manifest, Stamp};
+use crate::process;
 use crate::runtime;
 
 /// How long connections stay open after the last client was closed.
@@ -51,7 +52,7 @@ impl Engine {
         hot_reload: bool,
     ) -> Result<EngineLease> {
         let mut key = Key {
-            process: std::process::id(),
+            process: process::id(),
             // A relative path means another folder after a change of the working directory.
             resources: resources.iter().map(|path| absolute(path)).collect(),
             app_id: app_id.map(str::to_owned),
@@ -96,7 +97,7 @@ impl EngineLease {
 
     /// Whether this is a child's copy of what belongs to the parent of a fork.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.key.process != std::process::id()
+        self.key.process != process::id()
     }
 
     /// Ends the lease. The engine of the last one stays open for [`LINGER`].

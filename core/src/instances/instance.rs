@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 use crate::manifest::Component;
 use crate::policy::{Inbound, Ledger, Outbound, Policies};
+use crate::process;
 use crate::registry::{self, ComponentType};
 use crate::settings::RuntimeSettings;
 use crate::transport::{ComponentInfo, Guarded};
@@ -77,7 +78,7 @@ impl Instance {
         });
         let (outbound, inbound) = (policies.outbound(&component.name), policies.inbound(&component.name));
         let policies = format!("{outbound:?} {inbound:?}");
-        let (output, process) = (Mutex::default(), std::process::id());
+        let (output, process) = (Mutex::default(), process::id());
         Self { component, component_type, outbound, inbound, policies, warnings, output, process }
     }
 
@@ -198,7 +199,7 @@ impl Instance {
 
     /// How it is, with the subscriptions that read from it.
     pub(crate) fn health(&self, subscriptions: &[Subscription]) -> Health {
-        if self.process != std::process::id() {
+        if self.process != process::id() {
             return failed(Error::new(ErrorCode::Forked, "the component belongs to the parent process"));
         }
         if let Some(error) = self.fault() {

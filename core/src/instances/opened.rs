@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::binding::OutputBinding;
 use crate::error::Result;
+use crate::process;
 use crate::runtime;
 
 /// How long flushing may take when nobody waits for it.
@@ -25,13 +26,13 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(super) fn new(binding: Arc<dyn OutputBinding>) -> Self {
-        let process = std::process::id();
+        let process = process::id();
         Self { binding, since: Instant::now(), process, closed: AtomicBool::new(false) }
     }
 
     /// Closes it at once, for whoever wants to wait for that.
     pub(crate) async fn close(&self, deadline: Instant) -> Result<()> {
-        if self.process != std::process::id() || self.closed.swap(true, Ordering::AcqRel) {
+        if self.process != process::id() || self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         self.binding.close(deadline).await
@@ -49,7 +50,7 @@ impl Deref for Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         let binding = self.binding.clone();
-        if self.process != std::process::id() {
+        if self.process != process::id() {
             // In a child of a fork its threads do not exist and its connections are the parent's: leak it.
             std::mem::forget(binding);
             return;

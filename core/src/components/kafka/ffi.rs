@@ -18,6 +18,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::guard;
+use crate::process;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
 
@@ -30,12 +31,12 @@ pub(super) struct OfThisProcess<T> {
 
 impl<T> OfThisProcess<T> {
     pub(super) fn new(value: T) -> Self {
-        Self { value: ManuallyDrop::new(value), process: std::process::id() }
+        Self { value: ManuallyDrop::new(value), process: process::id() }
     }
 
     /// Whether it was made here, and not by a parent.
     pub(super) fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+        self.process == process::id()
     }
 }
 

@@ -28,6 +28,7 @@ use super::{failure, record};
 use crate::dispatch::{Intake, Source};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
+use crate::process;
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -64,7 +65,7 @@ impl ReaderHandle {
 
     /// Ends the reader; see [`Reading::stop`](crate::binding::Reading::stop). Blocks.
     pub(super) fn stop(self, deadline: Instant) -> Result<()> {
-        if self.process != std::process::id() {
+        if self.process != process::id() {
             return Err(Error::new(ErrorCode::Forked, "the reader belongs to the parent process"));
         }
         *self.shared.stop_by.lock() = Some(deadline);
@@ -137,7 +138,7 @@ impl Reader {
             .name("bindwright-read".to_owned())
             .spawn(move || life.live(consumer))
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to read with: {error}")))?;
-        Ok(ReaderHandle { process: std::process::id(), shared, told: Mutex::new(told) })
+        Ok(ReaderHandle { process: process::id(), shared, told: Mutex::new(told) })
     }
 
     pub(super) fn new(life: &Life, consumer: Arc<KafkaConsumer>, memory: Memory) -> Self {

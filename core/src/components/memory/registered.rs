@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 
 use super::queue::Queue;
+use crate::process;
 
 /// A child of `fork` has queues of its own: who reads in its parent does not read there.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -31,7 +32,7 @@ pub(super) struct Hold {
 impl Hold {
     /// The queue of this name, made if there is none. It gets partitions if it has fewer, and never loses one.
     pub(super) fn of(name: &Arc<str>, partitions: usize) -> Self {
-        let key = Key { process: std::process::id(), name: name.clone() };
+        let key = Key { process: process::id(), name: name.clone() };
         let mut queues = QUEUES.lock();
         let entry = queues
             .entry(key.clone())
