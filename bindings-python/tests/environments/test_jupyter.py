@@ -30,6 +30,13 @@ def send_and_receive(text):
 _ = atexit.register(lambda: pathlib.Path("ended").touch())
 send_and_receive("first")
 """
+AWAIT = """
+from bindwright import aio
+async with aio.Client(".") as other:
+    await other.invoke_binding("orders", "create", "awaited")
+event = next(events)
+print(event.text(), event.ack())
+"""
 WAITS = [
     ("client.invoke_binding('slow', 'create', b'')", "invoke_binding"),
     ("next(events)", "next(events)"),
@@ -90,6 +97,10 @@ def test_cells_use_a_client_are_interrupted_and_go_on_after_a_restart(folder: Fo
     with kernel(folder) as (manager, cells):
         printed, reply = cells.run(OPEN)
         assert (printed, reply["status"]) == ("first True\n", "ok"), reply
+
+        # The kernel has a loop of its own, which runs what is awaited in a cell.
+        printed, reply = cells.run(AWAIT)
+        assert (printed, reply["status"]) == ("awaited True\n", "ok"), reply
 
         for waiting, line in WAITS:
             began = time.monotonic()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from bindwright import (
     Outcome,
     Reload,
     Reply,
+    aio,
     errors,
 )
 
@@ -44,7 +46,9 @@ def open_clients() -> None:
 
 
 def send(client: Client) -> None:
-    reply = client.invoke_binding("orders", "create", {"orderId": 1}, metadata={"partitionKey": "1"}, timeout=5.0)
+    reply = client.invoke_binding(
+        "orders", "create", {"orderId": 1}, metadata={"partitionKey": "1"}, timeout=5.0
+    )
     assert_type(reply, Reply)
     assert_type(reply.data, bytes | None)
     assert_type(reply.metadata, dict[str, str])
@@ -108,7 +112,9 @@ def handle(client: Client) -> None:
             case 4:
                 return Outcome.dead_letter(ValueError("no such customer"))
             case 5:
-                return Outcome.emit(Emission("invoices", {"id": 1}, metadata={"partitionKey": "1"}), Emission("log"))
+                return Outcome.emit(
+                    Emission("invoices", {"id": 1}, metadata={"partitionKey": "1"}), Emission("log")
+                )
             case _:
                 return Outcome.RETRY if event.data else Outcome.DROP
 
@@ -165,6 +171,65 @@ def look_after(client: Client) -> None:
             assert_type(component.retries.attempts, int | None)
             assert_type(component.retries.longest, float | None)
             assert_type(component.retries.pauses, float | None)
+
+
+async def await_all() -> None:
+    async with aio.Client(
+        ["one", Path("two")], app_id="shop", timeout=timedelta(seconds=5), wait="ready"
+    ) as client:
+        assert_type(client, aio.Client)
+        assert_type(client.transport, str)
+        reply = await client.invoke_binding(
+            "orders", "create", {"orderId": 1}, {"partitionKey": "1"}, timeout=5.0
+        )
+        assert_type(reply, Reply)
+        results = await client.invoke_many(
+            "orders", "create", (str(number) for number in range(3)), timeout=5
+        )
+        assert_type(results, list[Reply | BindwrightError])
+        both = await asyncio.gather(
+            client.invoke_binding("orders", "create", b"1"), client.invoke_binding("orders", "create", b"2")
+        )
+        assert_type(both, tuple[Reply, Reply])
+
+        async with client.events("orders") as events:
+            assert_type(events, aio.Events)
+            async for event in events:
+                assert_type(event, Event)
+                event.ack()
+
+        await client.ready(timeout=timedelta(seconds=1))
+        assert_type(await client.reload(), Reload)
+        assert_type(client.add_component(COMPONENT), list[str])
+        client.remove_component("orders")
+        assert_type(client.components(), list[ComponentInfo])
+        assert_type(client.faults(), list[BindwrightError])
+
+
+async def handle_on_the_loop() -> None:
+    client = aio.Client(resources="./components", hot_reload=True)
+
+    @client.binding("orders")
+    async def on_order(event: Event) -> Outcome | None:
+        await client.invoke_binding("invoices", "create", event.data)
+        return None if event.attempt == 1 else Outcome.retry(after=1.0)
+
+    @client.binding("payments")
+    def on_payment(event: Event) -> None:
+        log.info("%s", event.text())
+
+    @client.binding("clicks", batch=100)
+    async def on_clicks(events: list[Event]) -> Sequence[Outcome | None]:
+        return [None] * len(events)
+
+    one = await anext(aiter(client.events("orders")))
+    assert_type(await on_order(one), Outcome | None)
+    assert_type(on_payment(one), None)
+    assert_type(await on_clicks([one]), Sequence[Outcome | None])
+    await client.start()
+    client.stop()
+    await client.run(drain=timedelta(seconds=3))
+    await client.close(drain=1.0)
 
 
 def main() -> int:
