@@ -1,10 +1,11 @@
 //! From Python's values to core's, and back. Tests: `tests/test_invoke.py`.
 
+use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
 use bindwright::{Body, Metadata};
 use bytes::Bytes;
-use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -177,6 +178,25 @@ pub(crate) fn duration(what: &str, value: &Bound<'_, PyAny>) -> Result<Option<Du
 /// The data as `bytes`, or `None` where there is none.
 pub(crate) fn data(py: Python<'_>, body: &Body) -> Py<PyAny> {
     body.as_bytes().map_or_else(|| py.None(), |bytes| PyBytes::new(py, bytes).into_any().unbind())
+}
+
+/// The data for `memoryview(owner)`, which reads it where it is and keeps the owner alive.
+///
+/// # Safety
+/// `view` is to be filled, as Python asks with `flags`, and `owner` keeps `body` for as long as it lives.
+pub(crate) unsafe fn view<T>(
+    owner: &Bound<'_, T>,
+    body: &Body,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+) -> PyResult<()> {
+    let Some(bytes) = body.as_bytes() else {
+        return Err(PyBufferError::new_err("there is no data"));
+    };
+    let (start, length) = (bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len().cast_signed());
+    // SAFETY: the bytes do not change and live as long as `owner`, to which the view gets a reference.
+    let filled = unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), start, length, 1, flags) };
+    if filled == 0 { Ok(()) } else { Err(PyErr::fetch(owner.py())) }
 }
 
 /// The data as text.

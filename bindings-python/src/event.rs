@@ -1,8 +1,10 @@
 //! The class `bindwright.Event`. Tests: `tests/test_handlers.py`, `tests/test_events.py`.
 
+use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -70,7 +72,8 @@ impl Event {
         self.delivery.binding()
     }
 
-    /// The data as `bytes`; `None` for a message without a value, such as a tombstone on Kafka.
+    /// The data as `bytes`; `None` for a message without a value, such as a tombstone on Kafka. A copy is made when it
+    /// is first asked for: `memoryview(event)` reads large data without one.
     #[getter]
     fn data(&self, py: Python<'_>) -> Py<PyAny> {
         self.data.get_or_init(py, || convert::data(py, self.delivery.body())).clone_ref(py)
@@ -179,6 +182,13 @@ impl Event {
     fn emit(&self, py: Python<'_>, emissions: &Bound<'_, PyTuple>) -> PyResult<bool> {
         let emissions = Emission::all(emissions)?;
         self.settle(py, bindwright::Outcome::Emit(emissions))
+    }
+
+    /// # Safety
+    /// Python calls it with a view to fill.
+    unsafe fn __getbuffer__(this: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        // SAFETY: a frozen object keeps its body for as long as it lives.
+        unsafe { convert::view(this, this.get().delivery.body(), view, flags) }
     }
 
     fn __repr__(&self) -> String {

@@ -319,6 +319,7 @@ fn option(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Opti
     convert::duration(name, value).map_err(|fault: Fault| fault.into_option_error(py))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as `begin_other` wants it")]
 fn nothing(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
     Ok(py.None())
 }

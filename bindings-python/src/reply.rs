@@ -1,6 +1,9 @@
 //! The class `bindwright.Reply`.
 
+use std::ffi::c_int;
+
 use bindwright::{Body, Metadata};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
@@ -25,7 +28,8 @@ impl From<bindwright::Reply> for Reply {
 
 #[pymethods]
 impl Reply {
-    /// The data as `bytes`; `None` where the operation answers without data.
+    /// The data as `bytes`; `None` where the operation answers without data. A copy is made when it is first asked
+    /// for: `memoryview(reply)` reads large data without one.
     #[getter]
     fn data(&self, py: Python<'_>) -> Py<PyAny> {
         self.data.get_or_init(py, || convert::data(py, &self.body)).clone_ref(py)
@@ -52,6 +56,13 @@ impl Reply {
     ///     ValueError: The data is not JSON (`json.JSONDecodeError`) or not UTF-8.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::value(py, &self.body)
+    }
+
+    /// # Safety
+    /// Python calls it with a view to fill.
+    unsafe fn __getbuffer__(this: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        // SAFETY: a frozen object keeps its body for as long as it lives.
+        unsafe { convert::view(this, &this.get().body, view, flags) }
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -112,3 +112,21 @@ def test_an_iterator_that_is_dropped_leaves(client: Client, folder: Folder) -> N
         event = next(again)
         assert event.data == b"1"
         assert event.ack()
+
+
+def test_data_can_be_read_where_it_is(client: Client) -> None:
+    sent = bytes(range(256)) * 1000
+    client.invoke_many("orders", "create", [sent, None])
+    with client.events("orders") as events:
+        event, tombstone = next(events), next(events)
+        view = memoryview(event)
+        assert (view.readonly, view.nbytes, view == sent) == (True, len(sent), True)
+        with pytest.raises(BufferError, match="there is no data"):
+            memoryview(tombstone)
+        # What has a buffer is sent verbatim, and so is an event.
+        client.invoke_binding("orders", "create", event)
+        event.ack()
+        del event
+        assert view[-1] == 255, "the view keeps what it shows"
+        tombstone.ack()
+        assert next(events).data == sent

@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from aio_blocking import AioBlocking
 from bindwright import BindwrightError, Client, Emission, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from real_kafka import Kafka
 
+    Opens = Callable[[Path], Client | AioBlocking]
+
 pytest_plugins = ("real_kafka",)
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.parametrize("opens", [Client, AioBlocking], ids=["blocking", "asyncio"]),
+]
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "spec"
 PATIENCE_SECONDS = 30.0
@@ -39,33 +45,33 @@ def every_case(file: str) -> pytest.MarkDecorator:
 
 
 @every_case("memory.yaml")
-def test_memory(case: dict[str, Any], tmp_path: Path) -> None:
-    run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_memory(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
+    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("dispatch.yaml")
-def test_dispatch(case: dict[str, Any], tmp_path: Path) -> None:
-    run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_dispatch(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
+    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("policies.yaml")
-def test_policies(case: dict[str, Any], tmp_path: Path) -> None:
-    run_case(case, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_policies(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
+    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("kafka.yaml")
-def test_kafka(case: dict[str, Any], kafka: Kafka, tmp_path: Path) -> None:
+def test_kafka(case: dict[str, Any], opens: Opens, kafka: Kafka, tmp_path: Path) -> None:
     placeholders = {
         "{brokers}": kafka.bootstrap,
         "{topic}": kafka.unique("topic"),
         "{group}": kafka.unique("group"),
     }
     kafka.create_topic(placeholders["{topic}"], case.get("partitions", 1))
-    run_case(case, tmp_path, placeholders)
+    run_case(case, opens, tmp_path, placeholders)
 
 
-def run_case(case: dict[str, Any], folder: Path, placeholders: dict[str, str]) -> None:
-    run = Run(case, folder, placeholders)
+def run_case(case: dict[str, Any], opens: Opens, folder: Path, placeholders: dict[str, str]) -> None:
+    run = Run(case, opens, folder, placeholders)
     try:
         for number, step in enumerate(case["steps"], 1):
             run.step(step, f"step {number}")
@@ -76,7 +82,7 @@ def run_case(case: dict[str, Any], folder: Path, placeholders: dict[str, str]) -
 class Puller:
     """Waits for the next event of a binding in a thread, because the iterator waits without a deadline."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client | AioBlocking, name: str) -> None:
         self._events = client.events(name)
         self._wanted = threading.Semaphore(0)
         self._found: queue.Queue[Event | None] = queue.Queue()
@@ -115,12 +121,15 @@ class Puller:
 class Run:
     """One case: its folder, its client, its subscriptions. A new kind of step is an arm in `step`."""
 
-    def __init__(self, case: dict[str, Any], folder: Path, placeholders: dict[str, str]) -> None:
+    def __init__(
+        self, case: dict[str, Any], opens: Opens, folder: Path, placeholders: dict[str, str]
+    ) -> None:
+        self._opens = opens
         self._placeholders = placeholders
         self._folder = folder
         self._pullers: dict[str, Puller] = {}
         (folder / "components.yaml").write_text(self._fill(case["components"]), encoding="utf-8")
-        self._client = Client(folder)
+        self._client = opens(folder)
 
     def close(self) -> None:
         for puller in self._pullers.values():
@@ -151,7 +160,7 @@ class Run:
                 self._component(name, step, place)
             case {"reopen": True}:
                 self.close()
-                self._client = Client(self._folder)
+                self._client = self._opens(self._folder)
             case _:
                 pytest.fail(f"{place}: not a step: {step}")
 
