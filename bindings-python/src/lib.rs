@@ -14,10 +14,12 @@ mod event;
 mod events;
 mod forks;
 mod handling;
+mod logs;
 mod loop_tasks;
 mod outcome;
 mod reply;
 mod requests;
+mod sandbox;
 mod subscription;
 mod tools;
 mod trace;
@@ -43,19 +45,26 @@ mod _native {
     use crate::events::Events;
     use crate::forks;
     #[pymodule_export]
+    use crate::logs::{take_logs, wait_for_logs, wake_logs};
+    #[pymodule_export]
     use crate::loop_tasks::LoopTasks;
     #[pymodule_export]
     use crate::outcome::Outcome;
     #[pymodule_export]
     use crate::reply::Reply;
     #[pymodule_export]
+    use crate::sandbox::{NativePushedEvent, NativeSandbox};
+    #[pymodule_export]
     use crate::subscription::Subscription;
     #[pymodule_export]
     use crate::tools::{DevBroker, run_command};
+    #[pymodule_export]
+    use crate::trace::{reset_trace, set_trace};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         forks::follow();
+        module.add("CURRENT_TRACE", crate::trace::variable(module.py())?)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULT_TIMEOUT", bindwright::DEFAULT_TIMEOUT.as_secs_f64())?;
         module.add("DEFAULT_DRAIN", bindwright::DEFAULT_DRAIN.as_secs_f64())?;

@@ -13,8 +13,9 @@ use crate::trace;
 
 /// One request.
 pub(crate) fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> Result<Request, Fault> {
+    let py = data.py();
     let mut metadata = convert::metadata(metadata)?;
-    trace::add_to(&mut metadata);
+    trace::add_to(py, &mut metadata)?;
     Ok(Request { body: convert::body(data)?, metadata })
 }
 
@@ -83,6 +84,7 @@ fn requests(
     payloads: &Bound<'_, PyAny>,
     metadata: &Bound<'_, PyAny>,
 ) -> Result<Vec<Result<Request, Fault>>, Fault> {
+    let py = payloads.py();
     let single = payloads.is_instance_of::<PyBytes>()
         || payloads.is_instance_of::<PyString>()
         || payloads.is_instance_of::<PyDict>();
@@ -97,7 +99,7 @@ fn requests(
     if common {
         let metadata = {
             let mut metadata = convert::metadata(metadata)?;
-            trace::add_to(&mut metadata);
+            trace::add_to(py, &mut metadata)?;
             share(&metadata)
         };
         let request = |data| Ok(Request { body: convert::body(data)?, metadata: metadata.clone() });

@@ -64,6 +64,11 @@ pub trait OutputBinding: Send + Sync + 'static {
     /// The operations this instance knows, in the order shown to users.
     fn operations(&self) -> &[&'static str];
 
+    /// Whether calls of this operation are passed on; the others are refused before anything is sent.
+    fn knows(&self, operation: &str) -> bool {
+        self.operations().contains(&operation)
+    }
+
     /// Runs one operation and returns after the backend confirmed it, at the latest at `call.deadline`.
     ///
     /// # Errors

@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::instances::{Instance, Instances};
-use crate::manifest::{Component, Manifest, Stamp};
+use crate::manifest::{Component, Manifest, References, Stamp};
 use crate::policy::Policies;
+use crate::testing::{self, Stage};
 
 pub(crate) use lease::EngineLease;
 pub use reload::Reload;
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     absolute: Vec<PathBuf>,
     app_id: Option<String>,
     reloads: bool,
+    /// Where its components are fakes.
+    pub(crate) stage: Option<Arc<Stage>>,
     /// Nobody can lease it any more.
     ended: AtomicBool,
     pub(crate) instances: Instances,
@@ -59,12 +62,13 @@ impl Engine {
         manifest: Manifest,
         stamp: Stamp,
         reloads: bool,
+        stage: Option<Arc<Stage>>,
     ) -> Self {
         let seen = reload::Seen::new(stamp, &manifest);
         let Manifest { components, mut faults, policies, .. } = manifest;
         let instances = Instances::default();
         for component in bindings(components) {
-            let instance = Arc::new(Instance::new(component, &policies));
+            let instance = Arc::new(Instance::new(component, &policies, stage.as_ref()));
             faults.extend(instance.faults());
             instances.insert(&instance);
         }
@@ -76,6 +80,7 @@ impl Engine {
             absolute: resources.iter().map(|path| absolute(path)).collect(),
             app_id: app_id.map(str::to_owned),
             reloads,
+            stage,
             ended: AtomicBool::new(false),
             instances,
             policies: ArcSwap::from_pointee(policies),
@@ -83,6 +88,11 @@ impl Engine {
             followers: Mutex::default(),
             seen: Mutex::new(seen),
         }
+    }
+
+    /// How its documents are read.
+    pub(crate) fn references(&self) -> References {
+        testing::references(self.stage.as_ref())
     }
 
     pub(crate) fn faults(&self) -> Vec<Error> {

@@ -253,6 +253,8 @@ impl StoredEvent {
 pub(crate) struct SourceFace {
     pub(crate) binding: Arc<str>,
     pub(crate) closed: AtomicBool,
+    /// Somebody wants to know what becomes of its events.
+    pub(crate) is_witnessed: bool,
 }
 
 impl SourceFace {

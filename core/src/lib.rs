@@ -18,14 +18,17 @@ mod event;
 pub mod event_loop;
 mod health;
 mod instances;
+pub mod logs;
 mod manifest;
 mod metadata;
 mod policy;
 pub mod process;
+mod queue;
 mod registry;
 mod runtime;
 mod settings;
 mod telemetry;
+pub mod testing;
 mod transport;
 
 pub use binding::{Reply, Request};

@@ -23,12 +23,14 @@ pub struct ComponentType {
     check: Arc<Check>,
     output: Option<Arc<OpenOutput>>,
     input: Option<Arc<OpenInput>>,
+    operations: Option<&'static [&'static str]>,
 }
 
 impl ComponentType {
     /// A type such as `bindings.kafka`, in its only version (`v1`; an empty version and `v0` mean the same).
     pub fn new(name: &'static str) -> Self {
-        Self { name, aliases: &[], check: Arc::new(|_| Ok(Vec::new())), output: None, input: None }
+        let check = Arc::new(|_: &Component| Ok(Vec::new()));
+        Self { name, aliases: &[], check, output: None, input: None, operations: None }
     }
 
     /// Further names of the same type.
@@ -65,6 +67,14 @@ impl ComponentType {
         self
     }
 
+    /// The operations of every output of the type, for who has to know them without opening one: the fakes of
+    /// [`testing`](crate::testing) refuse all others. Left out, they take any.
+    #[must_use]
+    pub fn operations(mut self, operations: &'static [&'static str]) -> Self {
+        self.operations = Some(operations);
+        self
+    }
+
     /// The name in `spec.type`.
     pub fn name(&self) -> &'static str {
         self.name
@@ -78,6 +88,10 @@ impl ComponentType {
     /// Whether the type can receive.
     pub fn can_receive(&self) -> bool {
         self.input.is_some()
+    }
+
+    pub(crate) fn known_operations(&self) -> Option<&'static [&'static str]> {
+        self.operations
     }
 
     pub(crate) fn check_settings(&self, component: &Component) -> Result<Vec<Error>> {

@@ -1,8 +1,10 @@
-"""The threads that run handlers, and the loop of `Client.run` that looks after them."""
+"""The threads that run handlers, and the loop of `Client.run` and `Client.start` that looks after them."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import functools
 import inspect
 import logging
 import queue
@@ -10,8 +12,11 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from bindwright import _tracing
+from bindwright._native import CURRENT_TRACE
 from bindwright.errors import InvalidOptionsError
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from bindwright._native import NativeClient, Subscription
+    from bindwright.client import Seconds
 
 DEFAULT_WORKERS = 16
 """Threads that one handler may grow to."""
@@ -98,13 +104,25 @@ def log_batch_failure(binding: str, count: int, error: BaseException) -> None:
     )
 
 
+def log_end(binding: str, failure: BaseException) -> None:
+    """Log what ended the handlers that `Client.start` began."""
+    _logger.error("a handler of binding %r ended all handlers of its client", binding, exc_info=failure)
+
+
 class _Workers:
     """The threads of one handler: one at first, more while partitions wait for a slow handler."""
 
-    def __init__(self, name: str, registration: Registration, subscription: Subscription) -> None:
-        self._name = name
+    def __init__(
+        self,
+        name: str,
+        registration: Registration,
+        subscription: Subscription,
+        context: contextvars.Context,
+    ) -> None:
+        self.name = name
         self._registration = registration
         self._subscription = subscription
+        self._context = context
         self._threads: list[threading.Thread] = []
         self._handled, self._busy = 0, 0.0
         self._waited = False
@@ -112,18 +130,23 @@ class _Workers:
         self._add()
 
     def _add(self) -> None:
-        name = f"bindwright-{self._name}-{len(self._threads) + 1}"
+        name = f"bindwright-{self.name}-{len(self._threads) + 1}"
+        # A context cannot be entered twice, and what one thread sets is not for the others.
+        work = functools.partial(self._context.copy().run, self._work)
         # Daemons: a handler that hangs must not keep the process from ending after the drain.
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread = threading.Thread(target=work, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _work(self) -> None:
         handler, most = self._registration.handler, self._registration.batch or _BATCH
+        traced = _tracing.traced(self.name, handler)
+        # Whoever says run or start in a handler passes on its variables, but not the trace of its event.
+        CURRENT_TRACE.set(None)
         try:
-            while self._subscription.run_batch(handler, most):
+            while self._subscription.run_batch(traced if _tracing.is_used() else handler, most):
                 pass
-        except BaseException as error:  # `run` raises it again
+        except BaseException as error:  # raised again where the loop is closed
             self.failure = self.failure or error
 
     def look(self) -> None:
@@ -143,55 +166,112 @@ class _Workers:
         """Whether a thread failed, or all have ended."""
         return self.failure is not None or not any(thread.is_alive() for thread in self._threads)
 
+    def end_intake(self) -> None:
+        """Begin no more events."""
+        self._subscription.stop()
+
     def join(self, deadline: float) -> None:
         """Wait for the threads until `time.monotonic()` says `deadline`."""
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            # A handler that closes the client cannot wait for itself.
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Loop:
-    """Runs handlers until somebody says stop."""
+    """Runs the handlers of a client until somebody says stop, in the caller's thread or behind its back."""
 
     def __init__(self, native: NativeClient, handlers: dict[str, Registration]) -> None:
         self._native = native
         self._handlers = handlers
         self._workers: dict[str, _Workers] = {}
+        # What is set where the program says run or start is what handlers see.
+        self._context = contextvars.copy_context()
+        # Handlers are begun by the thread that registers them, and looked after by another one.
+        self._lock = threading.Lock()
         # Safe to use in a signal handler, which an Event is not.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._watcher: threading.Thread | None = None
         self._stopping = False
+        self._failure: BaseException | None = None
+        self.is_closed = False
+
+    def begin(self, name: str) -> None:
+        """Subscribe one handler and begin its first thread, unless that was done or all is about to stop."""
+        with self._lock:
+            if self._stopping or name in self._workers:
+                return
+            registration = self._handlers[name]
+            subscription = self._native.subscribe(name, registration.batch is not None)
+            self._workers[name] = _Workers(name, registration, subscription, self._context)
+            if self._stopping:
+                self._workers[name].end_intake()
+
+    def start(self) -> None:
+        """Begin all handlers and look after them in a thread of our own."""
+        try:
+            self._begin_all()
+        finally:
+            # Also when one was refused: those before it work already.
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="bindwright-handlers", daemon=True)
+                self._watcher.start()
 
     def stop(self) -> None:
         """Begin to stop; for signal handlers and other threads."""
         self._stopping = True
         self._wake.put(None)
 
-    def run(self, drain: float) -> None:
-        """Run until `stop`, a signal, the client's end, or a handler's death; then drain and close."""
+    def run(self, drain: Callable[[], None]) -> None:
+        """Run until `stop`, a signal, the client's end, or a handler's death; then `drain`, which closes."""
         with _stop_signals(self.stop):
             try:
-                self._look_after_workers()
+                self._begin_all()
+                if self._watcher is None:
+                    self._look_after_workers()
+                while self._watcher is not None and self._watcher.is_alive():
+                    self._watcher.join(_LOOK_INTERVAL)
             finally:
-                deadline = time.monotonic() + drain
-                self._native.close(drain)
-                for workers in self._workers.values():
-                    workers.join(deadline)
-        for workers in self._workers.values():
-            if workers.failure is not None:
-                raise workers.failure
+                drain()
+
+    def close(self, drain: Seconds) -> None:
+        """Begin no more events, drain, close the client, and raise what ended a handler, once."""
+        self.stop()
+        self.is_closed = True
+        began = time.monotonic()
+        self._native.close(drain)
+        deadline = began + (drain.total_seconds() if isinstance(drain, timedelta) else drain)
+        for workers in self._workers.copy().values():
+            workers.join(deadline)
+            self._failure, workers.failure = self._failure or workers.failure, None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _begin_all(self) -> None:
+        for name in self._handlers.copy():
+            self.begin(name)
 
     def _look_after_workers(self) -> None:
         while not self._stopping:
-            # Also those that were registered meanwhile.
-            for name in self._handlers.keys() - self._workers.keys():
-                registration = self._handlers[name]
-                subscription = self._native.subscribe(name, registration.batch is not None)
-                self._workers[name] = _Workers(name, registration, subscription)
-            for workers in self._workers.values():
+            for workers in self._workers.copy().values():
                 workers.look()
                 if workers.is_over():
                     return
             with contextlib.suppress(queue.Empty):
                 self._wake.get(timeout=_LOOK_INTERVAL)
+
+    def _watch(self) -> None:
+        try:
+            self._look_after_workers()
+        except BaseException as error:  # raised again in close
+            self._failure = error
+        # Nobody may be waiting for this end.
+        self.stop()
+        for workers in self._workers.copy().values():
+            workers.end_intake()
+            if workers.failure is not None:
+                log_end(workers.name, workers.failure)
 
 
 @contextlib.contextmanager

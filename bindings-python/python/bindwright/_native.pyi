@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar, Token
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, final
@@ -13,11 +14,19 @@ _Seconds: TypeAlias = float | timedelta
 _State: TypeAlias = Literal["idle", "connecting", "ready", "degraded", "failed"]
 _Ledger: TypeAlias = tuple[int | None, float | None, float | None]
 _Reload: TypeAlias = tuple[list[str], list[str], list[str], list[BindwrightError]]
+_Invocation: TypeAlias = tuple[str, str, bytes | None, dict[str, str], str | None]
+_Progress: TypeAlias = tuple[
+    int, Literal["ack", "drop", "dead_letter", "emit", "held"] | None, tuple[str, str] | None
+]
+_Conditions: TypeAlias = tuple[str | None, int | None, _Seconds]
 _Component: TypeAlias = tuple[
     str, str, str, bool, bool, _State, BindwrightError | None, _Ledger | None, _Ledger | None
 ]
+_Trace: TypeAlias = tuple[str, str | None]
+_LogLine: TypeAlias = tuple[int, str, str, float, str | None, str | None, int | None]
 
 __all__ = [
+    "CURRENT_TRACE",
     "DEFAULT_DRAIN",
     "DEFAULT_TIMEOUT",
     "ERROR_CODES",
@@ -28,12 +37,20 @@ __all__ = [
     "Events",
     "LoopTasks",
     "NativeClient",
+    "NativePushedEvent",
+    "NativeSandbox",
     "Outcome",
     "Reply",
     "Subscription",
+    "reset_trace",
     "run_command",
+    "set_trace",
+    "take_logs",
+    "wait_for_logs",
+    "wake_logs",
 ]
 
+CURRENT_TRACE: Final[ContextVar[_Trace | None]]
 VERSION: Final[str]
 DEFAULT_TIMEOUT: Final[float]
 DEFAULT_DRAIN: Final[float]
@@ -230,6 +247,35 @@ class LoopTasks:
     ) -> asyncio.Future[None]: ...
 
 @final
+class NativeSandbox:
+    def __new__(cls, longest_pause: _Seconds | None, /) -> Self: ...
+    def invocations(self, binding: str | None, /) -> list[_Invocation]: ...
+    def forget(self) -> None: ...
+    def wait_for(
+        self, binding: str, operation: str | None, count: int, timeout: _Seconds, /
+    ) -> list[_Invocation]: ...
+    def reply(
+        self, binding: str, data: object, metadata: Mapping[str, str] | None, conditions: _Conditions, /
+    ) -> None: ...
+    def reply_with(
+        self,
+        binding: str,
+        function: Callable[[_Invocation], tuple[object, Mapping[str, str] | None]],
+        conditions: _Conditions,
+        /,
+    ) -> None: ...
+    def fail(self, binding: str, name: str, message: str | None, conditions: _Conditions, /) -> None: ...
+    def push(
+        self, binding: str, data: object, metadata: Mapping[str, str] | None, key: str | None, /
+    ) -> NativePushedEvent: ...
+    def end(self) -> None: ...
+
+@final
+class NativePushedEvent:
+    def progress(self) -> _Progress: ...
+    def wait(self, deliveries: int | None, timeout: _Seconds, /) -> _Progress: ...
+
+@final
 class DevBroker:
     def __new__(cls, port: int = 0) -> Self: ...
     @property
@@ -237,3 +283,8 @@ class DevBroker:
     def close(self) -> None: ...
 
 def run_command(arguments: Sequence[str | os.PathLike[str]], /) -> int: ...
+def set_trace(traceparent: str, tracestate: str | None, /) -> Token[_Trace | None]: ...
+def take_logs(level: int, /) -> bool: ...
+def wait_for_logs(timeout: float, /) -> list[_LogLine]: ...
+def wake_logs() -> None: ...
+def reset_trace(token: Token[_Trace | None], /) -> None: ...

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from bindwright import _handlers
+from bindwright import _handlers, _logs, _tracing
 from bindwright._native import Event, Events, NativeClient, Outcome, Reply
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Client:
     ) -> None:
         if isinstance(resources, str | os.PathLike):
             resources = [resources]
+        _logs.follow()
         self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
         self._handlers: dict[str, _handlers.Registration] = {}
         self._loop: _handlers.Loop | None = None
@@ -175,7 +177,8 @@ class Client:
         compact JSON. Left out it is empty, which is not the same as `None`: `None` is no data at all, a
         tombstone on Kafka. `timeout` bounds the whole call, connecting included; without one the client's
         counts. In a handler, the event's trace context goes with the call unless `metadata` has a
-        `traceparent`.
+        `traceparent`; where the program uses OpenTelemetry, the call is a span below the current one, and its
+        context goes along.
 
         Raises:
             ComponentNotFoundError, UnsupportedDirectionError, UnsupportedOperationError, InvalidRequestError,
@@ -184,6 +187,10 @@ class Client:
             OutcomeUnknownError: The time was over afterwards; the data may or may not have arrived.
             BindwrightError: Any other code, as the backend's answer asks for; see `bindwright.errors`.
         """
+        # Looked up here: without it a call is not worth a context manager.
+        if "opentelemetry.trace" in _modules:
+            with _tracing.invocation(name, operation, metadata):
+                return self._native.invoke(name, operation, data, metadata, timeout)
         return self._native.invoke(name, operation, data, metadata, timeout)
 
     def invoke_many(
@@ -203,7 +210,10 @@ class Client:
         Raises:
             BindwrightError: What concerns all of them, such as `ComponentNotFoundError`.
         """
-        return self._native.invoke_many(name, operation, payloads, metadata, timeout)
+        with _tracing.invocation(name, operation, metadata) as call:
+            results = self._native.invoke_many(name, operation, payloads, metadata, timeout)
+            call.results(results)
+        return results
 
     @overload
     def binding(
@@ -218,7 +228,7 @@ class Client:
     def binding(
         self, name: str, *, workers: int | None = None, batch: int | None = None
     ) -> Callable[[Any], Any]:
-        """Decorate the function that handles the events of the binding `name`; `run()` starts it.
+        """Decorate the function that handles the events of the binding `name`; `run` or `start` starts it.
 
         Returning from it settles the event: it does not come again. Raising has it delivered again, after a
         pause and before everything that follows it in its partition; the exception is logged by the logger
@@ -238,6 +248,7 @@ class Client:
         Raises:
             InvalidOptionsError: The binding has a handler already, the function is `async` or a generator, or
                 a number is less than 1.
+            BindwrightError: After `start()`, when a handler begins at once: what `start` raises.
         """
         most = _handlers.DEFAULT_WORKERS if workers is None else workers
         if most < 1:
@@ -252,6 +263,12 @@ class Client:
                 _handlers.refuse(
                     f"binding {name!r} has a handler already", "Register one function for a binding."
                 )
+            if self._loop is not None:
+                try:
+                    self._loop.begin(name)
+                except BaseException:
+                    del self._handlers[name]
+                    raise
             return handler
 
         return register
@@ -281,7 +298,8 @@ class Client:
         Draining means: no more events are begun, and those that were begun have up to `drain` (seconds or a
         `timedelta`). What is not settled by then comes again. Returns normally after a signal; a second one
         ends the drain. Signals are heeded only when this is called in the main thread. A `SystemExit` or
-        `KeyboardInterrupt` of a handler ends the run, too, and is raised here.
+        `KeyboardInterrupt` of a handler ends the run, too, and is raised here. Handlers see the context
+        variables (`contextvars`) that are set where this is called.
 
         Raises:
             InvalidOptionsError: No handler is registered.
@@ -289,16 +307,44 @@ class Client:
                 cannot be subscribed to.
             BindwrightError: Something settled could not be recorded; it will be delivered again.
         """
+        self._prepare().run(lambda: self.close(drain))
+
+    def start(self) -> None:
+        """Start the registered handlers in threads of their own and return; `close()` drains and ends them.
+
+        For programs whose main thread does something else, such as serve HTTP:
+
+        >>> with Client(resources="./components") as client:
+        ...     client.binding("orders")(on_order)
+        ...     client.start()
+        ...     serve()
+
+        Handlers that are registered later begin at once; starting twice is fine. Handlers see the context
+        variables (`contextvars`) that are set where this is first called. Signals are left to the program.
+        Threads do not survive a fork: start in the process that is to handle events. A `SystemExit` or
+        `KeyboardInterrupt` of a handler ends all handlers of the client; it is logged, and raised by `close`.
+
+        Raises:
+            InvalidOptionsError: No handler is registered.
+            ComponentNotFoundError, UnsupportedDirectionError, InvalidSettingsError: A binding with a handler
+                cannot be subscribed to; handlers that were registered before it have begun.
+        """
+        self._prepare().start()
+
+    def _prepare(self) -> _handlers.Loop:
         if not self._handlers:
             _handlers.refuse("no handler is registered", "Decorate one with `@client.binding(name)` first.")
-        loop = _handlers.Loop(self._native, self._handlers)
-        self._loop = loop
-        if self._stopped:
-            loop.stop()
-        loop.run(drain.total_seconds() if isinstance(drain, timedelta) else drain)
+        if self._loop is None or self._loop.is_closed:
+            self._loop = _handlers.Loop(self._native, self._handlers)
+            if self._stopped:
+                self._loop.stop()
+        return self._loop
 
     def stop(self) -> None:
-        """Let `run()` drain and return. For other threads and for handlers; does not wait."""
+        """Let `run()` drain and return; after `start()`, begin no more events. Does not wait.
+
+        For other threads and for handlers.
+        """
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
@@ -365,8 +411,12 @@ class Client:
 
         Raises:
             BindwrightError: Something settled could not be recorded; it will be delivered again.
+            SystemExit, KeyboardInterrupt: A handler raised it after `start()`.
         """
-        self._native.close(drain)
+        if self._loop is None:
+            self._native.close(drain)
+        else:
+            self._loop.close(drain)
 
     @property
     def transport(self) -> str:

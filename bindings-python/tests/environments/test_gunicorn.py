@@ -22,15 +22,15 @@ WORKERS = 2
 
 # A request takes a second in the worker's only thread, so requests at the same time are in several workers.
 APPLICATION = """
-import json, os, pathlib, threading, time
+import json, os, pathlib, time
 from bindwright import Client, errors
 
 early = Client(".")
 early.invoke_binding("orders", "create", "before the fork")
-own = thread = None
+own = None
 
 def open_client():
-    global own, thread
+    global own
     own = Client(".")
 
     @own.binding("jobs")
@@ -40,13 +40,11 @@ def open_client():
             time.sleep(0.01)
         pathlib.Path(f"job-done-{os.getpid()}").touch()
 
-    thread = threading.Thread(target=own.run)
-    thread.start()
+    own.start()
 
 def close_client():
-    own.stop()
-    thread.join(10)
-    print("worker closed:", not thread.is_alive())
+    own.close(drain=10)
+    print("worker closed")
 
 def application(environ, start_response):
     try:
@@ -132,4 +130,4 @@ def test_a_preloaded_application_serves_from_its_workers_and_drains(folder: Fold
         assert len({request.result(timeout=20)["pid"] for request in pending}) == WORKERS
         assert server.wait(20) == 0, output.read_text()
     assert count(path, "job-done-*") == WORKERS
-    assert output.read_text().count("worker closed: True") == WORKERS, output.read_text()
+    assert output.read_text().count("worker closed") == WORKERS, output.read_text()

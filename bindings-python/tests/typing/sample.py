@@ -28,6 +28,7 @@ from bindwright import (
     aio,
     errors,
 )
+from bindwright.testing import Answer, Invocation, Progress, PushedEvent, Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ def handle(client: Client) -> None:
     assert_type(on_order(next(client.events("orders"))), None)
     assert_type(on_payment(next(client.events("orders"))), Outcome)
     assert_type(on_clicks([]), Sequence[Outcome | None])
+    client.start()
     client.stop()
     client.run(drain=timedelta(seconds=3))
 
@@ -171,6 +173,36 @@ def look_after(client: Client) -> None:
             assert_type(component.retries.attempts, int | None)
             assert_type(component.retries.longest, float | None)
             assert_type(component.retries.pauses, float | None)
+
+
+def answer(invocation: Invocation) -> object:
+    assert_type(invocation.binding + invocation.operation, str)
+    assert_type(invocation.data, bytes | None)
+    assert_type(invocation.metadata, dict[str, str])
+    assert_type(invocation.error, str | None)
+    return Answer({"id": 1}, {"partitionKey": "1"}) if invocation.text() else invocation.data
+
+
+def fake(sandbox: Sandbox) -> None:
+    sandbox.reply("checkout", {"id": 1}, {"offset": "1"}, operation="create", times=2, delay=0.5)
+    sandbox.reply("checkout", answer)
+    sandbox.fail("checkout", "UNAVAILABLE")
+    sandbox.fail("checkout", errors.QueueFullError, times=None, operation="create", message="full")
+    pushed = sandbox.push("orders", {"id": 1}, {"__offset": "1"}, key="1")
+    assert_type(pushed, PushedEvent)
+    assert_type(pushed.progress, Progress)
+    assert_type(pushed.wait(timedelta(seconds=1), deliveries=2).deliveries, int)
+    assert_type(pushed.progress.ending, Literal["ack", "drop", "dead_letter", "emit", "held"] | None)
+    assert_type(sandbox.wait_for("checkout", 2, operation="create", timeout=1.0), list[Invocation])
+    assert_type(sandbox.invocations(), list[Invocation])
+    sandbox.forget()
+    sandbox.close()
+
+
+async def fake_on_the_loop() -> None:
+    with Sandbox(longest_pause=0.001) as sandbox:
+        assert_type(await sandbox.wait_for_async("checkout"), list[Invocation])
+        assert_type(await sandbox.push("orders", b"1").wait_async(), Progress)
 
 
 async def await_all() -> None:

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::HandOut;
 use super::rules::Rules;
 use super::settling::{Job, Work};
+use super::{Ending, HandOut, Sighting};
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
 use crate::policy::Permit;
 use crate::runtime::moment_in;
@@ -47,6 +47,8 @@ pub(super) struct Effects {
     pub(super) positions: Vec<i64>,
     /// What has to be confirmed first.
     pub(super) jobs: Vec<Job>,
+    /// For the witness, where there is one.
+    pub(super) sightings: Vec<Sighting>,
     /// An event that holds its lane from now on.
     pub(super) blocked: Option<Arc<StoredEvent>>,
 }
@@ -145,7 +147,11 @@ impl LaneState {
                     let Some(index) = self.find(*token) else { continue };
                     self.report(token.sequence, true);
                     // Almost always the first one, where removing is cheap.
-                    effects.positions.extend(self.outstanding.remove(index).map(|event| event.position));
+                    if let Some(event) = self.outstanding.remove(index) {
+                        let ending = if matches!(outcome, Outcome::Ack) { Ending::Ack } else { Ending::Drop };
+                        self.sight(&event, Some(ending), effects);
+                        effects.positions.push(event.position);
+                    }
                 }
                 Outcome::Emit(outputs) => {
                     let Some(index) = self.find(*token) else { continue };
@@ -158,6 +164,7 @@ impl LaneState {
                     // The handler works: it is the event that is at fault.
                     self.report(token.sequence, true);
                     self.outstanding[index].fail(cause.clone());
+                    self.sight(&self.outstanding[index], None, effects);
                     self.exhaust(index, rules, effects);
                     follow_up.get_or_insert(token.sequence);
                 }
@@ -176,12 +183,14 @@ impl LaneState {
                 let event = &self.outstanding[index];
                 let pause = match outcome {
                     Outcome::Retry { after, cause } => {
-                        let pause = rules.redelivery.draw(event.fail(cause.clone()));
+                        let failures = event.fail(cause.clone());
+                        self.sight(event, None, effects);
                         self.report(token.sequence, false);
-                        pause.map(|pause| after.unwrap_or(pause))
+                        rules.pause_after(failures, *after)
                     }
                     Outcome::DeadLetter { cause } => {
                         event.fail(cause.clone());
+                        self.sight(event, None, effects);
                         self.report(token.sequence, true);
                         None
                     }
@@ -212,8 +221,18 @@ impl LaneState {
         } else {
             let sequence = self.outstanding[index].sequence;
             self.blocked = Some(self.blocked.map_or(sequence, |first| first.min(sequence)));
+            self.sight(&self.outstanding[index], Some(Ending::Held), effects);
             effects.blocked = Some(self.outstanding[index].clone());
             self.take_back(index);
+        }
+    }
+
+    /// Notes what became of a delivery, or of the event, where somebody wants to know.
+    fn sight(&self, event: &StoredEvent, ending: Option<Ending>, effects: &mut Effects) {
+        if self.face.is_witnessed {
+            let history = event.history.lock();
+            let cause = history.as_ref().and_then(|history| history.cause.clone());
+            effects.sightings.push(Sighting { position: event.position, ending, cause });
         }
     }
 
@@ -225,8 +244,9 @@ impl LaneState {
     }
 
     /// What an event became was confirmed.
-    pub(super) fn settled(&mut self, event: &StoredEvent, effects: &mut Effects) {
+    pub(super) fn settled(&mut self, event: &StoredEvent, ending: Ending, effects: &mut Effects) {
         if self.end_settling(event).is_some() {
+            self.sight(event, Some(ending), effects);
             effects.positions.push(event.position);
         }
     }
@@ -241,9 +261,10 @@ impl LaneState {
     ) {
         let Some(event) = self.end_settling(event) else { return };
         let failures = event.fail(Some(Box::new(cause)));
+        self.sight(&event, None, effects);
         insert(&mut self.outstanding, event.clone());
         let index = self.first_after(event.sequence) - 1;
-        match rules.redelivery.draw(failures) {
+        match rules.pause_after(failures, None) {
             Some(pause) => {
                 self.rests_until = Some(moment_in(pause));
                 self.take_back(index);

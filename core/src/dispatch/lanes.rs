@@ -10,7 +10,7 @@ use super::lane::{Effects, LaneState};
 use super::listener::{Listener, Message};
 use super::rules::{OrderBy, Rules};
 use super::settling::Job;
-use super::{HandOut, Settler};
+use super::{HandOut, Settler, Witness};
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, NewEvent, SourceFace, StoredEvent};
 use crate::policy::{BreakerState, Permit, Refusal};
@@ -78,10 +78,16 @@ impl Lanes {
         self.refused = None;
     }
 
-    pub(super) fn open_source(&mut self, binding: Arc<str>, settler: Arc<dyn Settler>) -> u64 {
+    pub(super) fn open_source(
+        &mut self,
+        binding: Arc<str>,
+        settler: Arc<dyn Settler>,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> u64 {
         let id = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
-        let face = Arc::new(SourceFace { binding, closed: AtomicBool::new(false) });
-        let listener = Listener::new(face.clone(), settler);
+        let is_witnessed = witness.is_some();
+        let face = Arc::new(SourceFace { binding, closed: AtomicBool::new(false), is_witnessed });
+        let listener = Listener::new(face.clone(), settler, witness);
         let (lanes, by_key) = (HashSet::new(), HashMap::new());
         self.sources.insert(id, SourceState { face, listener, lanes, only: None, by_key });
         id
@@ -270,7 +276,7 @@ impl Lanes {
         if let Some(error) = &held {
             self.blocked.insert(id, error.clone());
         }
-        Some((result, effects.jobs, listener.message(effects.positions, held)))
+        Some((result, effects.jobs, listener.message(effects.positions, effects.sightings, held)))
     }
 
     /// Perhaps this was the event that everybody waits for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Settler;
+use super::{Settler, Sighting, Witness};
 use crate::error::Error;
 use crate::event::SourceFace;
 
@@ -14,18 +14,28 @@ use crate::event::SourceFace;
 pub(super) struct Listener {
     face: Arc<SourceFace>,
     settler: Arc<dyn Settler>,
+    witness: Option<Arc<dyn Witness>>,
     untold: AtomicUsize,
 }
 
 impl Listener {
-    pub(super) fn new(face: Arc<SourceFace>, settler: Arc<dyn Settler>) -> Arc<Self> {
-        Arc::new(Self { face, settler, untold: AtomicUsize::new(0) })
+    pub(super) fn new(
+        face: Arc<SourceFace>,
+        settler: Arc<dyn Settler>,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { face, settler, witness, untold: AtomicUsize::new(0) })
     }
 
     /// Events that were settled under the lock. To be told once it is free.
-    pub(super) fn message(self: Arc<Self>, positions: Vec<i64>, held: Option<Error>) -> Message {
+    pub(super) fn message(
+        self: Arc<Self>,
+        positions: Vec<i64>,
+        sightings: Vec<Sighting>,
+        held: Option<Error>,
+    ) -> Message {
         self.untold.fetch_add(positions.len(), Ordering::SeqCst);
-        Message { listener: self, positions, held }
+        Message { listener: self, positions, sightings, held }
     }
 
     /// How many settled events the settler has not heard of.
@@ -38,13 +48,19 @@ impl Listener {
 pub(super) struct Message {
     listener: Arc<Listener>,
     positions: Vec<i64>,
+    sightings: Vec<Sighting>,
     held: Option<Error>,
 }
 
 impl Message {
-    pub(super) fn tell(self) {
+    pub(super) fn tell(mut self) {
         if let Some(error) = &self.held {
             tracing::error!(target: "bindwright", "{error}");
+        }
+        if let Some(witness) = &self.listener.witness
+            && !self.sightings.is_empty()
+        {
+            witness.saw(std::mem::take(&mut self.sightings));
         }
         self.listener.settler.settled(&self.positions);
     }

@@ -15,8 +15,8 @@
 //! * Closing a source makes everything handed out from it stale: it will be delivered again to whoever is next.
 //!
 //! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
-//! an event before it is settled, `listener.rs` what a component has yet to hear, `rules.rs` what settings and policies
-//! say, `attachment.rs` what is read from, `subscription.rs` the handlers' side.
+//! an event before it is settled, `listener.rs` what a component has yet to hear, `witness.rs` what the test kit wants to
+//! know, `rules.rs` what settings and policies say, `attachment.rs` what is read from, `subscription.rs` the handlers' side.
 
 mod attachment;
 mod lane;
@@ -29,6 +29,7 @@ mod state;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(crate) use settling::Outputs;
 pub(crate) use state::SubscriptionState;
 pub(crate) use subscription::WeakSubscription;
 pub use subscription::{HandOut, Subscription};
+pub use witness::Ending;
+pub(crate) use witness::{Sighting, Witness};
 
 /// Told by dispatch what became of a source's events.
 pub trait Settler: Send + Sync + 'static {
@@ -66,7 +69,16 @@ impl Intake {
 
     /// Opens a source of events. `settler` hears what becomes of them.
     pub fn open_source(&self, settler: Arc<dyn Settler>) -> Source {
-        Source { id: self.state.open_source(settler), state: self.state.clone() }
+        self.open_witnessed(settler, None)
+    }
+
+    /// Opens a source whose events somebody else wants to know about as well.
+    pub(crate) fn open_witnessed(
+        &self,
+        settler: Arc<dyn Settler>,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> Source {
+        Source { id: self.state.open_source(settler, witness), state: self.state.clone() }
     }
 
     /// Whether events are kept in order by their keys, so that computing them is worth the time.

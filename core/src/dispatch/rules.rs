@@ -33,6 +33,8 @@ pub(crate) struct Rules {
     pub(crate) timeout: Option<Duration>,
     /// What keeps events back while handlers only fail.
     pub(crate) breaker: Option<Arc<Breaker>>,
+    /// No pause between deliveries is longer; shortens those of a test.
+    pub(crate) longest_pause: Duration,
 }
 
 /// The binding that carries dead letters.
@@ -60,7 +62,14 @@ impl Rules {
             dead_letters,
             timeout,
             breaker,
+            longest_pause: Duration::MAX,
         }
+    }
+
+    /// The pause after so many failed deliveries, `asked` where the handler named one; `None` when it was the last.
+    pub(crate) fn pause_after(&self, failures: u32, asked: Option<Duration>) -> Option<Duration> {
+        let pause = self.redelivery.draw(failures)?;
+        Some(asked.unwrap_or(pause).min(self.longest_pause))
     }
 
     /// How often an event is delivered, and how long that takes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::Ending;
 use super::rules::DeadLetters;
 use super::state::{SettlingEnd, SubscriptionState};
 use crate::binding::{Call, OutputBinding, Request};
@@ -50,7 +51,7 @@ pub(super) async fn run(job: Job, state: Arc<SubscriptionState>, outputs: Arc<dy
                 end
             }
             Work::Emit(emissions) => match emit(&event, emissions, &outputs).await {
-                Ok(()) => SettlingEnd::Confirmed,
+                Ok(()) => SettlingEnd::Confirmed(Ending::Emit),
                 Err(error) => {
                     tracing::warn!(target: "bindwright", binding = &*state.binding, "an emission failed; the event \
                         counts as failed: {error}");
@@ -74,7 +75,7 @@ async fn send_dead_letter(
     let mut form = Form::AsItCame;
     for attempt in 1_u32.. {
         let sent = invoke(outputs, &target.binding, &target.operation, vec![dead_letter(event, form)]).await;
-        let Err(error) = sent else { return SettlingEnd::Confirmed };
+        let Err(error) = sent else { return SettlingEnd::Confirmed(Ending::DeadLetter) };
         if error.code() == ErrorCode::InvalidRequest {
             form = Form::Harmless;
         }

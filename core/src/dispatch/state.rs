@@ -14,7 +14,7 @@ use super::lanes::Lanes;
 use super::listener::Message;
 use super::rules::{OrderBy, Rules};
 use super::settling::Job;
-use super::{HandOut, Settler};
+use super::{Ending, HandOut, Settler, Witness};
 use crate::error::{Error, ErrorCode};
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, StoredEvent};
 
@@ -56,8 +56,8 @@ impl SubscriptionState {
         self.lanes.lock().rules.order_by
     }
 
-    pub(super) fn open_source(&self, settler: Arc<dyn Settler>) -> u64 {
-        self.lanes.lock().open_source(self.binding.clone(), settler)
+    pub(super) fn open_source(&self, settler: Arc<dyn Settler>, witness: Option<Arc<dyn Witness>>) -> u64 {
+        self.lanes.lock().open_source(self.binding.clone(), settler, witness)
     }
 
     pub(super) fn push(&self, source: u64, events: Vec<NewEvent>) {
@@ -176,7 +176,7 @@ impl SubscriptionState {
         let mut lanes = self.lanes.lock();
         let mut wake = Wake::before(&lanes);
         let change = |lane: &mut LaneState, rules: &Rules, _: HandOut, effects: &mut Effects| match end {
-            SettlingEnd::Confirmed => lane.settled(event, effects),
+            SettlingEnd::Confirmed(ending) => lane.settled(event, ending, effects),
             SettlingEnd::Refused(cause) => lane.settling_failed(event, cause, rules, effects),
             SettlingEnd::GivenUp => drop(lane.end_settling(event)),
         };
@@ -232,7 +232,7 @@ impl SubscriptionState {
 
 /// How the settling of an event ended that became something else.
 pub(super) enum SettlingEnd {
-    Confirmed,
+    Confirmed(Ending),
     Refused(Cause),
     GivenUp,
 }

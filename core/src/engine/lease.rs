@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::manifest::{self, Manifest, Stamp};
 use crate::process;
 use crate::runtime;
+use crate::testing;
 
 /// How long connections stay open after the last client was closed.
 const LINGER: Duration = Duration::from_secs(10);
@@ -30,6 +31,8 @@ struct Key {
     /// Of the files' contents, where they are read only once: a client opened after a change gets what the files say
     /// now. An engine that reloads needs none.
     fingerprint: Option<u64>,
+    /// Of the sandbox, so that neither fakes nor real components outlive it in the other's place.
+    sandbox: Option<u64>,
 }
 
 struct Entry {
@@ -51,6 +54,7 @@ impl Engine {
         app_id: Option<&str>,
         hot_reload: bool,
     ) -> Result<EngineLease> {
+        let stage = testing::current();
         let mut key = Key {
             process: process::id(),
             // A relative path means another folder after a change of the working directory.
@@ -58,16 +62,17 @@ impl Engine {
             app_id: app_id.map(str::to_owned),
             namespace: manifest::namespace(),
             fingerprint: None,
+            sandbox: stage.as_ref().map(|stage| stage.number()),
         };
         if hot_reload && let Some(lease) = EngineLease::of_existing(&key) {
             lease.engine.look_now().refused.map_or(Ok(()), Err)?;
             return Ok(lease);
         }
         let stamp = Stamp::of(resources);
-        let manifest = Manifest::load(resources, app_id)?;
+        let manifest = Manifest::load_with(resources, app_id, testing::references(stage.as_ref()))?;
         key.fingerprint = (!hot_reload).then(|| manifest.fingerprint());
         let make = || {
-            let engine = Arc::new(Engine::new(resources, app_id, manifest, stamp, hot_reload));
+            let engine = Arc::new(Engine::new(resources, app_id, manifest, stamp, hot_reload, stage));
             if hot_reload {
                 reload::watch(&engine);
             }

@@ -94,7 +94,7 @@ impl Engine {
         let settled = stamp.is_same(&seen.last);
         seen.last = stamp.clone();
         if settled && !seen.is_read(&stamp) {
-            let manifest = Manifest::load_again(&paths, self.app_id.as_deref());
+            let manifest = Manifest::load_again(&paths, self.app_id.as_deref(), self.references());
             // Written while it was read: the next looks will see it settle.
             if Stamp::of(&paths).is_same(&stamp) {
                 self.take(&mut seen, stamp, manifest);
@@ -109,7 +109,7 @@ impl Engine {
         let stamp = Stamp::of(&paths);
         let mut reload = Reload::default();
         if !seen.is_read(&stamp) {
-            let manifest = Manifest::load_again(&paths, self.app_id.as_deref());
+            let manifest = Manifest::load_again(&paths, self.app_id.as_deref(), self.references());
             reload = self.take(&mut seen, stamp, manifest);
         }
         reload.faults = self.faults();
@@ -191,7 +191,7 @@ impl Engine {
     }
 
     fn apply_one(&self, component: Component, reload: &mut Reload) {
-        let new = Arc::new(Instance::new(component, &self.policies.load()));
+        let new = Arc::new(Instance::new(component, &self.policies.load(), self.stage.as_ref()));
         let name = new.name().clone();
         let Some(old) = self.instances.get(&name) else {
             reload.faults.extend(new.faults());

@@ -15,6 +15,7 @@ use crate::policy::{Inbound, Ledger, Outbound, Policies};
 use crate::process;
 use crate::registry::{self, ComponentType};
 use crate::settings::RuntimeSettings;
+use crate::testing::Stage;
 use crate::transport::{ComponentInfo, Guarded};
 
 /// A component that calls and subscriptions can use, or the reason why they cannot.
@@ -29,6 +30,8 @@ pub(crate) struct Instance {
     /// Settings that look wrong and do no harm.
     warnings: Vec<Error>,
     output: Mutex<Output>,
+    /// No pause before another attempt or delivery is longer; shortens those of a test.
+    longest_pause: Duration,
     process: u32,
 }
 
@@ -68,18 +71,33 @@ pub(crate) fn is_same(old: &Instance, new: &Instance) -> bool {
 }
 
 impl Instance {
-    /// Checks type and settings, connects to nothing.
-    pub(crate) fn new(component: Component, policies: &Policies) -> Self {
+    /// Checks type and settings, connects to nothing. With a stage a fake takes the place of the real component.
+    pub(crate) fn new(component: Component, policies: &Policies, stage: Option<&Arc<Stage>>) -> Self {
         let mut warnings = Vec::new();
-        let component_type = registry::find(&component).and_then(|component_type| {
+        let found = stage.map_or_else(|| registry::find(&component), |stage| Ok(stage.stand_in(&component)));
+        let component_type = found.and_then(|component_type| {
             let checked = component_type.check_settings(&component);
             warnings = checked.map_err(|error| error.component(component.name.clone()))?;
             Ok(component_type)
         });
-        let (outbound, inbound) = (policies.outbound(&component.name), policies.inbound(&component.name));
+        let longest_pause = stage.map_or(Duration::MAX, |stage| stage.longest_pause());
+        let (mut outbound, inbound) = (policies.outbound(&component.name), policies.inbound(&component.name));
+        if let Ok(Some(outbound)) = &mut outbound {
+            outbound.longest_pause = longest_pause;
+        }
         let policies = format!("{outbound:?} {inbound:?}");
         let (output, process) = (Mutex::default(), process::id());
-        Self { component, component_type, outbound, inbound, policies, warnings, output, process }
+        Self {
+            component,
+            component_type,
+            outbound,
+            inbound,
+            policies,
+            warnings,
+            output,
+            longest_pause,
+            process,
+        }
     }
 
     #[cfg(test)]
@@ -137,7 +155,7 @@ impl Instance {
         let policy = self.inbound.clone()?;
         let opened = self.component_type.clone()?.open_input(&self.component).and_then(|input| {
             let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery(), policy);
-            Ok((input, rules))
+            Ok((input, Rules { longest_pause: self.longest_pause, ..rules }))
         });
         opened.map_err(|error| error.component(self.name().clone()))
     }

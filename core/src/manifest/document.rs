@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::yaml::{Content, Flaw, Node};
-use super::{Component, Direction, Property, Scope};
+use super::{Component, Direction, Property, References, Scope};
 use crate::error::{Error, ErrorCode, Place};
 use crate::settings::parse_go_duration;
 
@@ -39,7 +39,7 @@ pub(super) fn header<'a>(
     };
     let audience = Audience::of(root, metadata).map_err(|flaw| flaw.into_error(file))?;
     if !audience.includes(scope) {
-        tracing::debug!(%file, line = root.line, "passed over: not in scope");
+        tracing::debug!(target: "bindwright", %file, line = root.line, "passed over: not in scope");
         hidden.extend(text_field(metadata, "name"));
         return Ok(None);
     }
@@ -60,7 +60,7 @@ fn metadata_of<'a>(root: &'a Node, file: &Arc<str>) -> Result<Option<&'a Node>, 
     }
     let (api_version, kind) = (text_field(root, "apiVersion")?, text_field(root, "kind")?);
     if api_version != API_VERSION || kind != KIND {
-        tracing::debug!(%file, line = root.line, api_version, kind, "passed over: not a component");
+        tracing::debug!(target: "bindwright", %file, line = root.line, api_version, kind, "passed over: not a component");
         return Ok(None);
     }
     mapping_field(root, "metadata")?.ok_or_else(|| root.flaw("metadata.name is missing")).map(Some)
@@ -107,7 +107,7 @@ impl Header<'_> {
     }
 
     /// Reads the rest; gives every fault of the document, so that all can be corrected at once.
-    pub(super) fn into_component(self) -> Result<Component, Vec<Error>> {
+    pub(super) fn into_component(self, references: References) -> Result<Component, Vec<Error>> {
         let file = &self.place.file;
         let mut faults = Vec::new();
         let mut note = |flaw: Flaw| faults.push(flaw.into_error(file));
@@ -116,11 +116,12 @@ impl Header<'_> {
         let items = list_field(self.spec, "metadata").map_err(&mut note).unwrap_or_default();
         let mut properties = Vec::with_capacity(items.len());
         for item in items {
-            match resolve(item, file) {
-                Ok(property) => properties.push(property),
+            match resolve(item, file, references) {
+                Ok(property) => properties.extend(property),
                 Err(flaw) => note(flaw),
             }
         }
+        let lacks_references = properties.len() < items.len();
         let (properties, doubles) = unique(properties);
         faults.extend(doubles);
         if !faults.is_empty() {
@@ -140,6 +141,7 @@ impl Header<'_> {
             namespace: self.audience.namespace,
             scopes: self.audience.scopes,
             place: self.place,
+            lacks_references,
         })
     }
 }
@@ -174,13 +176,14 @@ fn init_timeout(spec: &Node, component: &str) -> Result<Duration, Flaw> {
     let text = text_field(spec, "initTimeout")?;
     let timeout = parse_go_duration(&text).ok().filter(|timeout| !timeout.is_zero());
     if timeout.is_none() && !text.is_empty() {
-        tracing::warn!(component, "spec.initTimeout is no duration such as `10s`, so it stays at 5 seconds");
+        tracing::warn!(target: "bindwright", component, "spec.initTimeout is no duration such as `10s`, so it stays at 5 seconds");
     }
     Ok(timeout.unwrap_or(DEFAULT_INIT_TIMEOUT))
 }
 
-/// One item of `spec.metadata` to a property with its value: the place for values that stand elsewhere.
-fn resolve(item: &Node, file: &Arc<str>) -> Result<Property, Flaw> {
+/// One item of `spec.metadata` to a property with its value: the place for values that stand elsewhere. `None` for one
+/// of those that is left out.
+fn resolve(item: &Node, file: &Arc<str>, references: References) -> Result<Option<Property>, Flaw> {
     if !matches!(item.content, Content::Mapping(_)) {
         return Err(item.flaw("spec.metadata: expected an item with `name` and `value`"));
     }
@@ -191,9 +194,12 @@ fn resolve(item: &Node, file: &Arc<str>) -> Result<Property, Flaw> {
     let value_node = item.field("value");
     // A given value beats `envRef`; a secret beats both.
     let is_given = value_node.is_some_and(|node| !node.is_null());
-    let references: &[&str] = if is_given { &["secretKeyRef"] } else { &["secretKeyRef", "envRef"] };
-    for reference in references {
+    let fields: &[&str] = if is_given { &["secretKeyRef"] } else { &["secretKeyRef", "envRef"] };
+    for reference in fields {
         if let Some(node) = item.field(reference).filter(|node| !node.is_null()) {
+            if references == References::LeftOut {
+                return Ok(None);
+            }
             let message = format!("{name}: this version cannot resolve `{reference}` yet, write a `value`");
             return Err(node.flaw(message));
         }
@@ -202,7 +208,7 @@ fn resolve(item: &Node, file: &Arc<str>) -> Result<Property, Flaw> {
     let value = value.map_err(|flaw| Flaw { message: format!("{name}: {}", flaw.message).into(), ..flaw })?;
     let name_place = place_of(name_node, file);
     let value_place = value_node.map_or_else(|| name_place.clone(), |node| place_of(node, file));
-    Ok(Property { name, value: value.unwrap_or_default(), name_place, value_place })
+    Ok(Some(Property { name, value: value.unwrap_or_default(), name_place, value_place }))
 }
 
 /// Each exact name once, the last one given; names that differ only in case contradict each other.

@@ -24,7 +24,7 @@ pub(super) fn of(path: &Path) -> Result<Vec<Source>> {
         let name = entry.map_err(|error| unreadable(path, &error))?.file_name();
         let full = path.join(&name);
         if !is_yaml(name.as_encoded_bytes()) {
-            tracing::trace!(file = %full.display(), "passed over: not a .yaml or .yml file");
+            tracing::trace!(target: "bindwright", file = %full.display(), "passed over: not a .yaml or .yml file");
         } else if !full.is_dir() {
             names.push(name);
         }

@@ -71,6 +71,17 @@ pub struct Component {
     pub scopes: Vec<String>,
     /// Where the document's first field stands.
     pub place: Place,
+    /// Properties whose values stand elsewhere were left out, see [`References`].
+    pub(crate) lacks_references: bool,
+}
+
+/// What becomes of properties whose values stand elsewhere: secrets and variables of the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum References {
+    /// They are faults: this version cannot resolve them.
+    Refused,
+    /// They are left out: nobody needs them, as nothing is connected to.
+    LeftOut,
 }
 
 /// One item of `spec.metadata`.
@@ -140,12 +151,21 @@ impl Manifest {
     /// [`ErrorCode::InvalidManifest`] when two components for this app have the same name. Anything else that
     /// is wrong with a file or a document leaves out only that one and is listed in [`Manifest::faults`].
     pub fn load(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        Self::read_all(paths, Reader::new(Scope::of_process(app_id)))
+        Self::load_with(paths, app_id, References::Refused)
+    }
+
+    /// As [`load`](Self::load), with a say in references.
+    pub(crate) fn load_with(paths: &[PathBuf], app_id: Option<&str>, references: References) -> Result<Self> {
+        Self::read_all(paths, Reader::new(Scope::of_process(app_id), references))
     }
 
     /// As [`load`](Self::load), except that components of one name are faults like others, and all left out.
-    pub(crate) fn load_again(paths: &[PathBuf], app_id: Option<&str>) -> Result<Self> {
-        let reader = Reader::new(Scope::of_process(app_id));
+    pub(crate) fn load_again(
+        paths: &[PathBuf],
+        app_id: Option<&str>,
+        references: References,
+    ) -> Result<Self> {
+        let reader = Reader::new(Scope::of_process(app_id), references);
         Self::read_all(paths, Reader { duplicates_are_faults: true, ..reader })
     }
 
@@ -172,11 +192,25 @@ impl Manifest {
     /// # Errors
     /// [`ErrorCode::InvalidManifest`] when two components for this app have the same name.
     pub fn parse(text: &[u8], file: &str, app_id: Option<&str>) -> Result<Self> {
-        Self::parse_in(Scope::of_process(app_id), text, file)
+        Self::parse_with(text, file, app_id, References::Refused)
     }
 
+    /// As [`parse`](Self::parse), with a say in references.
+    pub(crate) fn parse_with(
+        text: &[u8],
+        file: &str,
+        app_id: Option<&str>,
+        references: References,
+    ) -> Result<Self> {
+        Self::parse_by(Reader::new(Scope::of_process(app_id), references), text, file)
+    }
+
+    #[cfg(test)]
     fn parse_in(scope: Scope<'_>, text: &[u8], file: &str) -> Result<Self> {
-        let mut reader = Reader::new(scope);
+        Self::parse_by(Reader::new(scope, References::Refused), text, file)
+    }
+
+    fn parse_by(mut reader: Reader<'_>, text: &[u8], file: &str) -> Result<Self> {
         reader.read(text, file)?;
         Ok(reader.finish())
     }
@@ -225,6 +259,7 @@ pub(crate) fn namespace() -> Option<String> {
 /// A manifest in the making.
 struct Reader<'a> {
     scope: Scope<'a>,
+    references: References,
     manifest: Manifest,
     hasher: DefaultHasher,
     /// Every name in scope, also those of documents that were left out later on: of two documents with one
@@ -245,11 +280,12 @@ struct Taken {
 }
 
 impl<'a> Reader<'a> {
-    fn new(scope: Scope<'a>) -> Self {
+    fn new(scope: Scope<'a>, references: References) -> Self {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
         Self {
             scope,
+            references,
             manifest: Manifest::default(),
             hasher,
             names: HashMap::new(),
@@ -307,7 +343,7 @@ impl<'a> Reader<'a> {
             self.manifest.faults.push(duplicate);
             return Ok(());
         }
-        match header.into_component() {
+        match header.into_component(self.references) {
             Ok(component) => self.manifest.components.push(component),
             Err(faults) => self.manifest.faults.extend(faults),
         }

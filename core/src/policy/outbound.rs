@@ -22,6 +22,8 @@ pub(crate) struct Outbound {
     pub(crate) retry: Option<Retry>,
     /// What refuses calls that would only fail.
     pub(crate) breaker: Option<Arc<Breaker>>,
+    /// No pause between attempts is longer; shortens those of a test.
+    pub(crate) longest_pause: Duration,
 }
 
 /// Why there is no further attempt.
@@ -171,7 +173,8 @@ impl Outbound {
 
     /// The pause after so many failed attempts; `None` when there is no further one.
     fn pause(&self, failed_attempts: u32) -> Option<Duration> {
-        self.retry.as_ref()?.backoff.draw(failed_attempts)
+        let pause = self.retry.as_ref()?.backoff.draw(failed_attempts)?;
+        Some(pause.min(self.longest_pause))
     }
 
     /// The pause before the next attempt, or why there is none.

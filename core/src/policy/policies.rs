@@ -106,7 +106,8 @@ impl Policies {
     /// `INVALID_MANIFEST` for the name of a policy that is not there, with its place.
     pub(crate) fn outbound(&self, component: &str) -> Result<Option<Outbound>> {
         let resolved = self.resolve(component, Way::Outbound)?;
-        Ok(resolved.map(|(timeout, retry, breaker)| Outbound { timeout, retry, breaker }))
+        let longest_pause = Duration::MAX;
+        Ok(resolved.map(|(timeout, retry, breaker)| Outbound { timeout, retry, breaker, longest_pause }))
     }
 
     /// What concerns the events of a component, with a breaker of its own; `None` when nothing does.

@@ -89,7 +89,7 @@ fn call_for(time: Duration) -> Call {
 }
 
 fn plain() -> Outbound {
-    Outbound { timeout: None, retry: None, breaker: None }
+    Outbound { timeout: None, retry: None, breaker: None, longest_pause: Duration::MAX }
 }
 
 /// Retries after one second each time.

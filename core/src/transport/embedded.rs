@@ -82,10 +82,10 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     fn check(&self, operation: &str) -> Result<()> {
-        let known = self.binding.operations();
-        if known.contains(&operation) {
+        if self.binding.knows(operation) {
             return Ok(());
         }
+        let known = self.binding.operations();
         Err(Error::new(
             ErrorCode::UnsupportedOperation,
             format!("unknown operation {operation:?}; known operations: {}", known.join(", ")),

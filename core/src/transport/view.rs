@@ -173,7 +173,8 @@ impl View {
     /// Adds the components of a text, all or none of them; gives their names.
     pub(crate) fn add(&self, text: &str) -> Result<Vec<String>> {
         let _changing = self.changing.lock();
-        let manifest = Manifest::parse(text.as_bytes(), TEXT, self.app_id.as_deref())?;
+        let references = self.engine.references();
+        let manifest = Manifest::parse_with(text.as_bytes(), TEXT, self.app_id.as_deref(), references)?;
         if let Some(fault) = manifest.faults.into_iter().next() {
             return Err(fault);
         }
@@ -192,7 +193,7 @@ impl View {
                     .place(component.place)
                     .advice("Remove it first, or use another name."));
             }
-            let instance = Instance::new(component, &policies);
+            let instance = Instance::new(component, &policies, self.engine.stage.as_ref());
             if let Some(fault) = instance.fault() {
                 return Err(fault.clone());
             }

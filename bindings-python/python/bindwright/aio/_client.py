@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from bindwright import _handlers
+from bindwright import _handlers, _logs, _tracing
 from bindwright._native import NativeClient, Outcome, Reply
 from bindwright.aio._events import Events
 from bindwright.aio._handlers import Handling, stop_signals
@@ -72,6 +73,7 @@ class Client:
             resources = [resources]
         if wait not in (None, "ready"):
             _handlers.refuse(f'wait: expected "ready" or None, got {wait!r}', "Correct the argument.")
+        _logs.follow()
         self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
         self._handlers: dict[str, _handlers.Registration] = {}
         self._handling: dict[str, Handling] = {}
@@ -103,6 +105,11 @@ class Client:
             BindwrightError: Any other code, as the backend's answer asks for; see `bindwright.errors`.
         """
         loop, tasks = self._here()
+        # Looked up here: without it a call is not worth a context manager.
+        if "opentelemetry.trace" in _modules:
+            with _tracing.invocation(name, operation, metadata):
+                future = tasks.invoke(loop, self._native, name, operation, data, metadata, timeout)
+                return await self._cancelling(tasks, future)
         future = tasks.invoke(loop, self._native, name, operation, data, metadata, timeout)
         try:
             return await future
@@ -128,8 +135,11 @@ class Client:
             BindwrightError: What concerns all of them, such as `ComponentNotFoundError`.
         """
         loop, tasks = self._here()
-        future = tasks.invoke_many(loop, self._native, name, operation, payloads, metadata, timeout)
-        return await self._cancelling(tasks, future)
+        with _tracing.invocation(name, operation, metadata) as call:
+            future = tasks.invoke_many(loop, self._native, name, operation, payloads, metadata, timeout)
+            results = await self._cancelling(tasks, future)
+            call.results(results)
+        return results
 
     @overload
     def binding(self, name: str, *, batch: None = None) -> Callable[[_Handler], _Handler]: ...
@@ -195,7 +205,7 @@ class Client:
             if name not in self._handling:
                 hand_out: Literal["events", "batches"] = "events" if registration.batch is None else "batches"
                 subscription = await self._subscribe(name, hand_out)
-                self._handling[name] = Handling(subscription, registration)
+                self._handling[name] = Handling(name, subscription, registration)
 
     async def run(self, drain: _Seconds = 10.0) -> None:
         """Run the registered handlers until SIGTERM, SIGINT (Ctrl-C) or `stop()`; then drain and close.

@@ -11,6 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bindwright import _tracing
 from bindwright._handlers import is_async
 from bindwright.aio._wakeup import tasks_of
 
@@ -43,7 +44,8 @@ def awaitable(handler: Callable[..., object]) -> Callable[..., Awaitable[object]
 class Handling:
     """The events of one binding on their way through its handler."""
 
-    def __init__(self, subscription: Subscription, registration: Registration) -> None:
+    def __init__(self, name: str, subscription: Subscription, registration: Registration) -> None:
+        self._name = name
         self._subscription = subscription
         self._handler = awaitable(registration.handler)
         self._most = registration.batch
@@ -51,8 +53,7 @@ class Handling:
         self._workers: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
         self.failure: BaseException | None = None
-        name = f"bindwright {registration.handler!r}"
-        self._pump = self._loop.create_task(self._hand_out(), name=name)
+        self._pump = self._loop.create_task(self._hand_out(), name=f"bindwright {name}")
 
     async def end(self) -> None:
         """Cancel what still runs; to be called after closing waited for it."""
@@ -112,7 +113,7 @@ class Handling:
     async def _handle(self, event: Event, unsettled: list[Event]) -> None:
         subscription = self._subscription
         try:
-            answer = await self._handler(event)
+            answer = await self._answer(event)
         except Exception as error:
             subscription.fail(event, error)
         except BaseException as error:
@@ -128,6 +129,13 @@ class Handling:
             # The next event may take long.
             self._flush_is_due = True
             self._loop.call_later(_TURN, self._flush)
+
+    async def _answer(self, events: Event | list[Event]) -> object:
+        _tracing.enter(events)
+        if _tracing.is_used():
+            with _tracing.handling(self._name, events):
+                return await self._handler(events)
+        return await self._handler(events)
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -148,7 +156,7 @@ class Handling:
             if begun:
                 try:
                     # The handler may change the list that it is given.
-                    answer = await self._handler(list(begun))
+                    answer = await self._answer(list(begun))
                 except Exception as error:
                     subscription.fail_together(begun, error)
                 except BaseException as error:

@@ -45,4 +45,5 @@ pub(crate) fn component_type() -> ComponentType {
         .check(|component| settings::KafkaSettings::decode(component).map(|(_, warnings)| warnings))
         .output(output::KafkaOutput::open)
         .input(input::KafkaInput::open)
+        .operations(output::OPERATIONS)
 }

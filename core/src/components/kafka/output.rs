@@ -23,6 +23,8 @@ use crate::manifest::Component;
 use crate::metadata::Metadata;
 use crate::runtime;
 
+pub(super) const OPERATIONS: &[&str] = &["create"];
+
 /// Records of one `invoke_many` that take their room in the queue together.
 const CHUNK: usize = 8192;
 /// Records without a key that go to one partition before another one is drawn.
@@ -272,7 +274,7 @@ impl Prepared {
 #[async_trait]
 impl OutputBinding for KafkaOutput {
     fn operations(&self) -> &[&'static str] {
-        &["create"]
+        OPERATIONS
     }
 
     async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {

@@ -12,13 +12,12 @@
 //!   that the request had.
 //! * Settings: see [`settings`]. Users read `docs/memory.md`. Tests are in `tests/` and in `tests/spec/memory.yaml` of the repository.
 //!
-//! How a message travels: `output` → `queue` (kept until it is settled) → `input` (one task per subscription) →
-//! dispatch → `queue` again, which removes it.
+//! How a message travels: `output` → `core/src/queue/` (kept until it is settled; one task per subscription) →
+//! dispatch → the queue again, which removes it.
 
 mod failures;
 mod input;
 mod output;
-mod queue;
 mod registered;
 mod settings;
 #[cfg(test)]
@@ -31,4 +30,5 @@ pub(crate) fn component_type() -> ComponentType {
         .check(|component| settings::MemorySettings::decode(component).map(|(_, warnings)| warnings))
         .output(output::MemoryOutput::open)
         .input(input::MemoryInput::open)
+        .operations(output::OPERATIONS)
 }

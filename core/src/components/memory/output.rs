@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
-use super::queue::{Draft, Placed};
 use super::registered::Hold;
 use super::settings::MemorySettings;
 use crate::binding::{Call, OutputBinding, Reply, Request};
@@ -16,6 +15,9 @@ use crate::event::hash_key;
 use crate::health::{Health, State};
 use crate::manifest::Component;
 use crate::metadata::Metadata;
+use crate::queue::{Draft, Placed};
+
+pub(super) const OPERATIONS: &[&str] = &["create", "size", "purge"];
 
 /// The metadata that chooses the partition, as in Kafka's component.
 const PARTITION_KEY: &str = "partitionKey";
@@ -100,7 +102,7 @@ fn draft(request: Request) -> Draft {
 #[async_trait]
 impl OutputBinding for MemoryOutput {
     fn operations(&self) -> &[&'static str] {
-        &["create", "size", "purge"]
+        OPERATIONS
     }
 
     async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {

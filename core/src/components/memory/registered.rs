@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
-use super::queue::Queue;
 use crate::process;
+use crate::queue::Queue;
 
 /// A child of `fork` has queues of its own: who reads in its parent does not read there.
 #[derive(Clone, PartialEq, Eq, Hash)]

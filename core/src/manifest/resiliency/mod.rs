@@ -63,7 +63,7 @@ impl Reader<'_> {
         let metadata = self.keep(document::mapping_field(root, "metadata"))?.unwrap_or(&nothing);
         let audience = self.keep(Audience::of(root, metadata))?;
         if !audience.includes(scope) {
-            tracing::debug!(file = %self.file, line = root.line, "passed over: not in scope");
+            tracing::debug!(target: "bindwright", file = %self.file, line = root.line, "passed over: not in scope");
             return Some(Policies::default());
         }
         let mut policies = Policies::default();

@@ -43,8 +43,8 @@ async fn a_queue_vanishes_when_it_is_empty_and_nobody_has_it_open() {
 
 #[tokio::test]
 async fn a_queue_with_messages_stays_for_whoever_opens_it_later() {
-    use super::super::queue::Draft;
     use crate::metadata::Metadata;
+    use crate::queue::Draft;
     let name = std::sync::Arc::from("another queue of this test alone");
     let hold = Hold::of(&name, 1);
     let draft = Draft { key_hash: None, body: Body::None, metadata: Metadata::new() };

@@ -1,7 +1,11 @@
 //! One queue: its partitions, what is not settled, and what of it is in the sources of the subscription that reads.
+//! The memory component has queues of names, the test kit one for each binding that receives.
 //!
 //! Messages stay here until they are settled, so a subscription that ends leaves them for the next one. Wakers are
-//! called and messages dropped outside the lock, because both may run code of a package. Tests are in `tests/`.
+//! called and messages dropped outside the lock, because both may run code of a package. `reading.rs` is
+//! the subscription's side. Tests are those of the memory component.
+
+mod reading;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -11,19 +15,21 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::body::Body;
-use crate::dispatch::{Intake, Settler, Source};
+use crate::dispatch::{Intake, Settler, Source, Witness};
 use crate::event::NewEvent;
 use crate::metadata::Metadata;
 
+pub(crate) use reading::QueueReading;
+
 #[derive(Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     /// Messages came, or some were settled or given back: the subscription that reads looks again.
-    pub(super) bell: Notify,
+    bell: Notify,
     /// Messages left: who waits for room looks again.
     room: Notify,
     /// Held by the subscription that reads; the others wait in line.
-    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -53,28 +59,30 @@ struct Message {
 }
 
 /// A message on its way in.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// What chooses the partition; without one they take turns.
-    pub(super) key_hash: Option<u64>,
-    pub(super) body: Body,
-    pub(super) metadata: Metadata,
+    pub(crate) key_hash: Option<u64>,
+    pub(crate) body: Body,
+    pub(crate) metadata: Metadata,
 }
 
 /// Where a message was put.
-pub(super) struct Placed {
-    pub(super) partition: usize,
-    pub(super) position: i64,
+pub(crate) struct Placed {
+    pub(crate) partition: usize,
+    pub(crate) position: i64,
 }
 
 /// What the subscription that reads asks for.
-pub(super) struct Wanted {
-    pub(super) intake: Intake,
+pub(crate) struct Wanted {
+    pub(crate) intake: Intake,
     /// The most messages of a partition that are in its source.
-    pub(super) max_uncommitted: usize,
+    pub(crate) max_uncommitted: usize,
+    /// Sees what becomes of the messages, where somebody wants to know.
+    pub(crate) witness: Option<Arc<dyn Witness>>,
 }
 
 impl Queue {
-    pub(super) fn grow(&self, partitions: usize) {
+    pub(crate) fn grow(&self, partitions: usize) {
         let mut state = self.state.lock();
         if state.partitions.len() < partitions {
             state.partitions.resize_with(partitions, Partition::default);
@@ -82,28 +90,32 @@ impl Queue {
     }
 
     /// Messages that are not settled.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.state.lock().length
     }
 
     /// Puts a message as soon as there are fewer than `limit`; gives up at the deadline.
-    pub(super) async fn put(&self, mut draft: Draft, limit: usize, deadline: Instant) -> Option<Placed> {
+    pub(crate) async fn put(&self, mut draft: Draft, limit: usize, deadline: Instant) -> Option<Placed> {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             // From here on no wake-up is missed.
             room.as_mut().enable();
             match self.try_put(draft, limit) {
-                Ok(placed) => {
-                    self.bell.notify_one();
-                    return Some(placed);
-                }
+                Ok(placed) => return Some(placed),
                 Err(refused) => draft = refused,
             }
             tokio::time::timeout_at(deadline.into(), room).await.ok()?;
         }
     }
 
-    fn try_put(&self, draft: Draft, limit: usize) -> Result<Placed, Draft> {
+    /// Puts a message if there are fewer than `limit`; else gives it back.
+    pub(crate) fn try_put(&self, draft: Draft, limit: usize) -> Result<Placed, Draft> {
+        let placed = self.place(draft, limit)?;
+        self.bell.notify_one();
+        Ok(placed)
+    }
+
+    fn place(&self, draft: Draft, limit: usize) -> Result<Placed, Draft> {
         let mut state = self.state.lock();
         if state.length >= limit {
             return Err(draft);
@@ -130,7 +142,7 @@ impl Queue {
     }
 
     /// Removes every message, also those with handlers, whose outcomes do not count any more; says how many.
-    pub(super) fn purge(&self) -> usize {
+    pub(crate) fn purge(&self) -> usize {
         let mut removed = Vec::new();
         let sources = {
             let mut state = self.state.lock();
@@ -148,7 +160,7 @@ impl Queue {
     }
 
     /// Takes what may go into sources now. The caller pushes it, in this order.
-    pub(super) fn take_due(self: &Arc<Self>, wanted: &Wanted) -> Vec<(Arc<Source>, Vec<NewEvent>)> {
+    fn take_due(self: &Arc<Self>, wanted: &Wanted) -> Vec<(Arc<Source>, Vec<NewEvent>)> {
         let mut due = Vec::new();
         for (index, partition) in self.state.lock().partitions.iter_mut().enumerate() {
             let until = partition.messages.len().min(wanted.max_uncommitted);
@@ -159,7 +171,7 @@ impl Queue {
             partition.taken = until;
             let source = partition.source.get_or_insert_with(|| {
                 let settler = PartitionSettler { queue: Arc::downgrade(self), partition: index };
-                Arc::new(wanted.intake.open_source(Arc::new(settler)))
+                Arc::new(wanted.intake.open_witnessed(Arc::new(settler), wanted.witness.clone()))
             });
             due.push((source.clone(), events));
         }
@@ -167,7 +179,7 @@ impl Queue {
     }
 
     /// Hands out nothing more; handlers that run may settle.
-    pub(super) fn close_sources(&self) {
+    fn close_sources(&self) {
         let sources: Vec<_> =
             self.state.lock().partitions.iter().filter_map(|one| one.source.clone()).collect();
         for source in &sources {
@@ -176,7 +188,7 @@ impl Queue {
     }
 
     /// How many events are with handlers.
-    pub(super) fn outstanding(&self) -> usize {
+    fn outstanding(&self) -> usize {
         let state = self.state.lock();
         state
             .partitions
@@ -187,7 +199,7 @@ impl Queue {
     }
 
     /// Ends the sources; what is not settled is there for the next subscription.
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         let sources = self.state.lock().take_sources();
         drop(sources);
     }
