@@ -118,6 +118,8 @@ def environment_of_zig() -> dict[str, str]:
         # The build of librdkafka knows only the plain names.
         "CC": str(folder / "cc"),
         "CXX": str(folder / "c++"),
+        # Its list of exported symbols names some that it does not have, which zig's linker refuses otherwise.
+        "LDFLAGS": "-Wl,--undefined-version",
         linker: str(folder / "cc"),
     }
 
