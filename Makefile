@@ -38,6 +38,11 @@ $(STAMPS)/python: bindings-python/requirements-dev.txt $(wildcard benches/requir
 	$(BIN)/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
 	@mkdir -p $(@D) && touch $@
 
+# A compiler of 100 MB that only `make dist` wants.
+$(STAMPS)/dist: bindings-python/requirements-dist.txt | $(STAMPS)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(STAMPS)/node: $(wildcard bindings-node/package-lock.json bindings-node/package.json)
 	$(if $(wildcard bindings-node/package-lock.json),cd bindings-node && npm ci --no-audit --no-fund)
 	@mkdir -p $(@D) && touch $@
@@ -85,8 +90,8 @@ faults: setup kafka-jars $(STAMPS)/wheel ## kills and cuts things off under load
 servers: setup kafka-jars ## a real Kafka until Ctrl-C
 	@$(BIN)/python scripts/servers.py
 
-dist: setup ## the packages as users get them, into dist/
-	@$(BIN)/python scripts/dist.py
+dist: setup $(STAMPS)/dist ## the packages as users get them, into dist/; checks them and writes their figures to docs/packaging.md
+	@$(BIN)/python scripts/dist.py --write docs/packaging.md
 
 clean: ## removes what the targets made here; the build cache in your home stays
 	rm -rf $(VENV) dist $(WHEELS) bindings-node/node_modules

@@ -1,47 +1,127 @@
-"""Builds the packages as users get them into `dist/`: wheel, source archive, the command; with all licences inside."""
+"""Builds the packages as users get them into `dist/`: wheel, source archive, the command; with all licences inside.
+
+The compiler and linker for C are zig's, from PyPI: it knows the symbols of old glibc versions, so what is built
+here runs on machines that are older than this one. Then the wheel is checked, installed and used (`wheels.py`,
+`tests/packages`).
+"""
 
 from __future__ import annotations
 
+import argparse
 import base64
 import csv
 import hashlib
+import importlib.util
 import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+
+import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+MACHINE = platform.machine()
+TRIPLE = f"{MACHINE}-unknown-linux-gnu"
+# A folder of its own: what zig compiled must not be taken for what the machine's own compiler did.
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / wheels.POLICY
+BUILT = TARGET / TRIPLE / "dist"
 MANIFEST = ROOT / "bindings-python" / "Cargo.toml"
+MATURIN = Path(sys.executable).with_name("maturin")
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--write", type=Path, metavar="DOCUMENT", help="put the wheel's figures between the document's markers"
+    )
+    options = parser.parse_args()
+
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
-    run("cargo", "build", "--profile", "dist", "-p", "bindwright-cli")
-    maturin = Path(sys.executable).with_name("maturin")
-    run(maturin, "build", "--profile", "dist", "-m", MANIFEST, "--out", DIST)
-    run(maturin, "sdist", "-m", MANIFEST, "--out", DIST)
+    build = {**os.environ, **environment_of_zig()}
+    profile = ("--profile", "dist", "--target", TRIPLE)
+    run("cargo", "build", *profile, "-p", "bindwright-cli", environment=build)
+    tag = ("--compatibility", wheels.POLICY, "--auditwheel", "check")
+    run(MATURIN, "build", *profile, *tag, "-m", MANIFEST, "--out", DIST, environment=build)
+    run(MATURIN, "sdist", "-m", MANIFEST, "--out", DIST)
 
-    (wheel,) = DIST.glob("*.whl")
-    add_licences(wheel, notices("bindwright-python"))
+    (file,) = DIST.glob("*.whl")
+    add_licences(file, notices("bindwright-python"))
     (sdist,) = DIST.glob("*.tar.gz")
     command = pack_command(notices("bindwright-cli"))
 
+    wheel = wheels.look_at(file)
+    for name, value in wheel.rows():
+        print(f"{name:32} {value}")
+    wheels.check(wheel)
+    wheels.check_command(BUILT / "bindwright")
+    # They take the wheel that was built last.
+    tests = ("-m", "pytest", "-q", "-c", "bindings-python/pyproject.toml", "--rootdir", ".", "tests/packages")
+    run(sys.executable, *tests)
+    if options.write:
+        wheels.write_into(options.write, wheel)
+
     print()
-    for file in (wheel, sdist, command):
-        print(f"{file.stat().st_size / 1e6:8.1f} MB  {file.relative_to(ROOT)}")
+    for built in (file, sdist, command):
+        print(f"{built.stat().st_size / 1e6:8.1f} MB  {built.relative_to(ROOT)}")
     return 0
 
 
-def run(*command: str | Path) -> None:
-    subprocess.run(command, cwd=ROOT, check=True)
+def run(*command: str | Path, environment: Mapping[str, str] | None = None) -> None:
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+# Maturin knows which words of Rust's zig does not understand. Most calls only compile: without maturin they are three
+# times faster, and there is only Rust's name of the target to leave out.
+COMPILER = """\
+#!/bin/sh
+case " $* " in
+*" -c "*) ;;
+*) exec "{maturin}" zig {tool} -- -target {target} "$@" ;;
+esac
+for word; do
+    shift
+    case $word in
+    --target=*) ;;
+    *) set -- "$@" "$word" ;;
+    esac
+done
+exec "{zig}" {tool} -target {target} "$@"
+"""
+
+
+def environment_of_zig() -> dict[str, str]:
+    """Makes cargo and the builds of the C libraries use zig."""
+    folder = TARGET / "zig"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = f"{MACHINE}-linux-gnu.{'.'.join(map(str, wheels.GLIBC))}"
+    spec = importlib.util.find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        raise SystemExit("zig is missing: `make dist` installs it")
+    zig = Path(spec.origin).with_name("zig")
+    for tool in ("cc", "c++"):
+        script = folder / tool
+        script.write_text(COMPILER.format(zig=zig, maturin=MATURIN, tool=tool, target=target))
+        script.chmod(0o755)
+    linker = f"CARGO_TARGET_{TRIPLE.upper().replace('-', '_')}_LINKER"
+    return {
+        "CARGO_TARGET_DIR": str(TARGET),
+        "CARGO_ZIGBUILD_ZIG_PATH": str(Path(sys.executable).with_name("python-zig")),
+        # The build of librdkafka knows only the plain names.
+        "CC": str(folder / "cc"),
+        "CXX": str(folder / "c++"),
+        # Its list of exported symbols names some that it does not have, which zig's linker refuses otherwise.
+        "LDFLAGS": "-Wl,--undefined-version",
+        linker: str(folder / "cc"),
+    }
 
 
 def notices(package: str) -> bytes:
@@ -84,13 +164,11 @@ def add_licences(wheel: Path, third_party: bytes) -> None:
 def pack_command(third_party: bytes) -> Path:
     """The command as an archive of its own, for people without Python."""
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-    asked = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    (host,) = (line.removeprefix("host: ") for line in asked.splitlines() if line.startswith("host: "))
-    name = f"bindwright-{version}-{host}"
+    name = f"bindwright-{version}-{TRIPLE}"
     archive = DIST / f"{name}.tar.gz"
-    (TARGET / "dist" / "THIRD-PARTY-NOTICES").write_bytes(third_party)
+    (BUILT / "THIRD-PARTY-NOTICES").write_bytes(third_party)
     with tarfile.open(archive, "w:gz") as tar:
-        for file in (TARGET / "dist" / "bindwright", ROOT / "LICENSE", TARGET / "dist" / "THIRD-PARTY-NOTICES"):
+        for file in (BUILT / "bindwright", ROOT / "LICENSE", BUILT / "THIRD-PARTY-NOTICES"):
             tar.add(file, f"{name}/{file.name}")
     return archive
 

@@ -22,11 +22,13 @@ install() {
         "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
 }
 
-# What librdkafka, zlib and zstd are built with. They bring their own sources: no -dev package is needed.
+# What librdkafka, OpenSSL, zlib and zstd are built with. They bring their own sources: no -dev package is needed.
 needed=()
 for tool in gcc g++ make; do
     command -v "$tool" >/dev/null || needed+=("$tool")
 done
+# A perl with all its modules; systems come with less.
+perl -MIPC::Cmd -e 1 2>/dev/null || needed+=(perl)
 [ -x "${VENV:-.venv}/bin/python" ] || "$python" -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv)
 install "${needed[@]}"
 

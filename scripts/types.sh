@@ -8,6 +8,10 @@ case $python in /*) ;; *) python=$PWD/$python ;; esac
 (cd bindings-python && "$python" -m mypy --strict python tests)
 (cd bindings-python && "$python" -m mypy.stubtest bindwright._native \
     --allowlist stubtest-allowlist.txt --ignore-unused-allowlist)
+# What users of pyright see: all of the package has a known type, and a program that uses all of it has no fault.
+pyright() { PATH=$(dirname "$python"):$PATH "$python" -m pyright "$@"; }
+(cd bindings-python/tests/typing && pyright --warnings &&
+    pyright --verifytypes bindwright --ignoreexternal | grep -E ' error: |completeness')
 strict() { "$python" -m mypy --strict --python-version 3.11 --enable-error-code ignore-without-code "$@"; }
 MYPYPATH=tests/servers strict tests/servers
 MYPYPATH=tests/packages strict tests/packages

@@ -26,7 +26,9 @@ mod trace;
 mod waiting;
 
 /// The module `bindwright._native`; private, its names may change.
-#[pyo3::pymodule]
+// Free-threaded CPython switches its lock on when it loads us: nobody has tested us without, and PyO3 says that a
+// module does not need it unless told otherwise.
+#[pyo3::pymodule(gil_used = true)]
 mod _native {
     use pyo3::prelude::*;
 

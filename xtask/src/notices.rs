@@ -17,22 +17,45 @@ use crate::metadata::{Follow, Metadata, Package};
 
 /// A C library that stands in a crate's folder and is compiled from there.
 struct Bundled {
+    /// The crate that links it.
     package: &'static str,
+    /// The crate in whose folder it stands; else the same.
+    sources: Option<&'static str>,
     library: &'static str,
     licence: &'static str,
-    /// Its licence texts, from the crate's folder.
+    /// Its licence texts, from that folder.
     texts: &'static [&'static str],
 }
 
 const BUNDLED: &[Bundled] = &[
     Bundled {
         package: "rdkafka-sys",
+        sources: None,
         library: "librdkafka",
         licence: "BSD-2-Clause, with parts under other licences",
         texts: &["librdkafka/LICENSES.txt"],
     },
-    Bundled { package: "libz-sys", library: "zlib", licence: "Zlib", texts: &["src/zlib/LICENSE"] },
-    Bundled { package: "zstd-sys", library: "zstd", licence: "BSD-3-Clause", texts: &["zstd/LICENSE"] },
+    Bundled {
+        package: "libz-sys",
+        sources: None,
+        library: "zlib",
+        licence: "Zlib",
+        texts: &["src/zlib/LICENSE"],
+    },
+    Bundled {
+        package: "openssl-sys",
+        sources: Some("openssl-src"),
+        library: "OpenSSL",
+        licence: "Apache-2.0",
+        texts: &["openssl/LICENSE.txt"],
+    },
+    Bundled {
+        package: "zstd-sys",
+        sources: None,
+        library: "zstd",
+        licence: "BSD-3-Clause",
+        texts: &["zstd/LICENSE"],
+    },
 ];
 
 /// Crates that link a library of the host (the Python interpreter) or only reserve a name.
@@ -93,7 +116,7 @@ pub(crate) fn write(root: &Path, options: &Options) -> Outcome {
     let mut entries = vec![standard_library(&compiler)?];
     for package in metadata.third_party(root, &shipped, Follow::Linked(&platforms))? {
         entries.push(crate_entry(package)?);
-        entries.extend(bundled_entry(package)?);
+        entries.extend(bundled_entry(&metadata, package)?);
     }
     let text = render(&entries);
     if let Some(file) = &options.out {
@@ -140,7 +163,7 @@ fn crate_entry(package: &Package) -> Outcome<Entry> {
 }
 
 /// The C library inside the crate, if it links one.
-fn bundled_entry(package: &Package) -> Outcome<Option<Entry>> {
+fn bundled_entry(metadata: &Metadata, package: &Package) -> Outcome<Option<Entry>> {
     let Some(bundled) = BUNDLED.iter().find(|bundled| bundled.package == package.name) else {
         return match &package.links {
             Some(library) if !NOTHING_BUNDLED.contains(&package.name.as_str()) => Err(format!(
@@ -151,10 +174,18 @@ fn bundled_entry(package: &Package) -> Outcome<Option<Entry>> {
             _ => Ok(None),
         };
     };
+    let from = match bundled.sources {
+        Some(name) => metadata
+            .packages
+            .iter()
+            .find(|other| other.name == name)
+            .ok_or(format!("{}: no crate {name} with its sources", package.label()))?,
+        None => package,
+    };
     let texts =
-        bundled.texts.iter().map(|file| text_of(&package.folder().join(file))).collect::<Outcome<_>>()?;
+        bundled.texts.iter().map(|file| text_of(&from.folder().join(file))).collect::<Outcome<_>>()?;
     Ok(Some(Entry {
-        label: format!("{} (in {})", bundled.library, package.label()),
+        label: format!("{} (in {})", bundled.library, from.label()),
         licence: bundled.licence.to_owned(),
         source: String::new(),
         texts,

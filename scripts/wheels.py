@@ -1,0 +1,117 @@
+"""What a built wheel is: tag, size, exported symbols, glibc; and whether that is right."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# The policy with the oldest glibc that the Rust compiler still supports: every distribution since 2014 is newer.
+GLIBC = (2, 17)
+POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
+# What an installer downloads; no more than this, with every component inside.
+MOST_COMPRESSED = 20_000_000
+ENTRY_POINT = "PyInit__native"
+
+BEGIN = "<!-- figures: written by `make dist` -->"
+END = "<!-- end of figures -->"
+
+
+class UnfitError(Exception):
+    """A wheel is not what it says, or not what users need."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """What a library or a program exports, and the newest glibc that it asks for."""
+
+    exported: list[str]
+    glibc: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wheel:
+    file: Path
+    # What auditwheel finds in the wheel, whatever its name says.
+    tag: str
+    compressed: int
+    unpacked: int
+    library: Binary
+
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("wheel", f"`{self.file.name}`"),
+            ("tag, as auditwheel finds it", f"`{self.tag}`"),
+            ("size as downloaded", f"{self.compressed / 1e6:.1f} MB"),
+            ("size unpacked", f"{self.unpacked / 1e6:.1f} MB"),
+            ("exported symbols", ", ".join(f"`{name}`" for name in self.library.exported)),
+            ("newest glibc version asked for", ".".join(map(str, self.library.glibc))),
+        ]
+
+
+def look_at(file: Path) -> Wheel:
+    with zipfile.ZipFile(file) as wheel, tempfile.TemporaryDirectory() as folder:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".so"))
+        library = look_at_binary(Path(wheel.extract(name, folder)))
+        unpacked = sum(item.file_size for item in wheel.infolist())
+    auditwheel = (sys.executable, "-m", "auditwheel", "show", str(file))
+    said = " ".join(subprocess.run(auditwheel, capture_output=True, text=True, check=True).stdout.split())
+    found = re.search(r'platform tag: "(\w+)"', said)
+    if found is None:
+        raise UnfitError(f"auditwheel finds no platform tag in {file.name}: {said}")
+    return Wheel(file, found[1], file.stat().st_size, unpacked, library)
+
+
+def look_at_binary(file: Path) -> Binary:
+    def names(which: str) -> list[str]:
+        command = ("nm", "--dynamic", which, str(file))
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        return [line.split()[-1] for line in lines]
+
+    asked = re.findall(r"@GLIBC_([\d.]+)", "\n".join(names("--undefined-only")))
+    versions = [tuple(map(int, version.split("."))) for version in asked]
+    return Binary(sorted(names("--defined-only")), max(versions))
+
+
+def check(wheel: Wheel) -> None:
+    """Two copies of OpenSSL in a process must not meet, so nothing but Python's entry point may be seen."""
+    faults = []
+    if POLICY not in wheel.file.name or not wheel.tag.startswith(f"{POLICY}_"):
+        faults.append(f"expected the tag {POLICY}, auditwheel found {wheel.tag}")
+    if wheel.library.exported != [ENTRY_POINT]:
+        faults.append(f"expected only {ENTRY_POINT} to be exported, found {', '.join(wheel.library.exported)}")
+    if wheel.compressed > MOST_COMPRESSED:
+        faults.append(f"{wheel.compressed} bytes are more than {MOST_COMPRESSED}")
+    faults += glibc_faults(wheel.library)
+    if faults:
+        raise UnfitError(f"{wheel.file.name}: " + "; ".join(faults))
+
+
+def check_command(file: Path) -> None:
+    for fault in glibc_faults(look_at_binary(file)):
+        raise UnfitError(f"{file.name}: {fault}")
+
+
+def glibc_faults(binary: Binary) -> list[str]:
+    if binary.glibc <= GLIBC:
+        return []
+    return [f"expected no glibc newer than {'.'.join(map(str, GLIBC))}, found {'.'.join(map(str, binary.glibc))}"]
+
+
+def write_into(document: Path, wheel: Wheel) -> None:
+    """Replaces what stands between the two markers."""
+    text = document.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UnfitError(f"{document}: the markers of the figures are missing")
+    table = io.StringIO()
+    print("| | |\n|---|---|", file=table)
+    for name, value in wheel.rows():
+        print(f"| {name} | {value} |", file=table)
+    document.write_text(f"{before}{BEGIN}\n{table.getvalue()}{END}{after}")
