@@ -23,7 +23,7 @@ Send = Callable[[str | None], Awaitable[object]]
 
 _NOTE = (
     "Tasks on one loop, each awaiting one call after the other. aiokafka: `send_and_wait` with "
-    '`acks="all"`, all else as it comes: linger 0, no idempotence, five requests under way.'
+    '`acks="all"`, all else as it comes: linger 0, no idempotence, one request per broker under way.'
 )
 
 
