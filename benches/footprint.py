@@ -1,10 +1,12 @@
 """Rows about what the package itself costs: a call that does nothing, memory, import time, the wheel's size.
 
-As a program, `footprint.py PEER RESOURCES BOOTSTRAP TOPIC` measures one fresh process.
+As a program it measures one fresh process: `footprint.py memory PEER RESOURCES BOOTSTRAP TOPIC`, or
+`footprint.py import MODULE`.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,25 +17,21 @@ from pathlib import Path
 MIB = 1024 * 1024
 
 
-def measure(peer: str, resources: str, bootstrap: str, topic: str) -> dict[str, float]:
-    """Imports, opens one Kafka output and sends one record."""
-    before, began = _resident(), time.perf_counter()
+def add_memory(peer: str, resources: str, bootstrap: str, topic: str) -> float:
+    """Imports, opens one Kafka output and sends one record: the memory that is added by that, in MiB."""
+    before = _resident()
     if peer == "bindwright":
         import bindwright
 
-        imported = time.perf_counter() - began
         with bindwright.Client(resources) as client:
             client.invoke_binding("checkout", "create", b"x")
-            after = _resident()
-    else:
-        import confluent_kafka
+            return (_resident() - before) / MIB
+    import confluent_kafka
 
-        imported = time.perf_counter() - began
-        producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
-        producer.produce(topic, b"x")
-        producer.flush()
-        after = _resident()
-    return {"memory": (after - before) / MIB, "import": imported * 1e3}
+    producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+    producer.produce(topic, b"x")
+    producer.flush()
+    return (_resident() - before) / MIB
 
 
 def _resident() -> int:
@@ -41,24 +39,42 @@ def _resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def add_module(name: str) -> float:
+    """The milliseconds that an import takes."""
+    began = time.perf_counter()
+    importlib.import_module(name)
+    return (time.perf_counter() - began) * 1e3
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(*sys.argv[1:])))
+    what, *arguments = sys.argv[1:]
+    print(json.dumps({"value": add_module(*arguments) if what == "import" else add_memory(*arguments)}))
     sys.exit()
 
-from bindwright import Client, _native  # noqa: E402 - not in the fresh process
+import asyncio  # noqa: E402 - not in the fresh process
+from functools import partial  # noqa: E402
+
+from bindwright import Client, _native, aio  # noqa: E402
 
 from harness import OURS, Figures, Row, Skipped, Target, take_turns  # noqa: E402
 from plan import PAYLOAD, Plan  # noqa: E402
 from sending import PEER  # noqa: E402
 from servers import REPOSITORY, noop_resources  # noqa: E402
 
+_WITHOUT_BENCH = "the package is built without its feature `bench`"
+
+
+def _register_noop() -> bool:
+    register = getattr(_native, "register_noop", None)
+    if register is not None:
+        register()
+    return register is not None
+
 
 def nothing(plan: Plan, folder: Path) -> Row | Skipped:
     name = "a binding that does nothing"
-    register = getattr(_native, "register_noop", None)
-    if register is None:
-        return Skipped(name, "the package is built without its feature `bench`")
-    register()
+    if not _register_noop():
+        return Skipped(name, _WITHOUT_BENCH)
     with Client(noop_resources(folder / "nothing")) as client:
 
         def calls() -> Figures:
@@ -73,28 +89,57 @@ def nothing(plan: Plan, folder: Path) -> Row | Skipped:
     return Row(name, "µs", "mean", ("mean",), rounds, Target("at most", 2, "µs"))
 
 
-def fresh_process(plan: Plan) -> list[Row | Skipped]:
+def nothing_awaited(plan: Plan, folder: Path) -> Row | Skipped:
+    name = "a binding that does nothing, awaited"
+    if not _register_noop():
+        return Skipped(name, _WITHOUT_BENCH)
+
+    resources = noop_resources(folder / "nothing-awaited")
+
+    async def calls() -> Figures:
+        count = plan.size.calls * 20
+        async with aio.Client(resources) as client:
+            invoke = client.invoke_binding
+            began = time.perf_counter()
+            for _ in range(count):
+                await invoke("nothing", "create", PAYLOAD)
+            return {"mean": (time.perf_counter() - began) / count * 1e6}
+
+    rounds = take_turns(plan.size.rounds, {OURS: lambda: asyncio.run(calls())})
+    return Row(name, "µs", "mean", ("mean",), rounds)
+
+
+def memory(plan: Plan) -> Row | Skipped:
+    name = "memory for one Kafka output"
     if not Path("/proc/self/statm").exists():
-        return [Skipped("memory", "there is no /proc on this system")]
+        return Skipped(name, "there is no /proc on this system")
     topic = plan.broker.create_topic(3)
-    resources = str(plan.broker.resources(topic))
+    where = [str(plan.broker.resources(topic)), plan.broker.bootstrap, topic]
+    peers = {peer: partial(_fresh, "memory", peer, *where) for peer in (OURS, PEER)}
+    limits = {"value": Target("at most", 20, "MiB")}
+    return Row(name, "MiB", "value", ("value",), take_turns(plan.size.rounds, peers), limits=limits)
 
-    def started(peer: str) -> Figures:
-        command = [sys.executable, __file__, peer, resources, plan.broker.bootstrap, topic]
-        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        figures: Figures = json.loads(printed)
-        return figures
 
-    rounds = take_turns(plan.size.rounds, {OURS: lambda: started(OURS), PEER: lambda: started(PEER)})
-    memory, imported = (
-        {peer: [{"value": figures[key]} for figures in each] for peer, each in rounds.items()}
-        for key in ("memory", "import")
-    )
-    limit = {"value": Target("at most", 20, "MiB")}
+def imports(plan: Plan) -> list[Row | Skipped]:
     return [
-        Row("memory for one Kafka output", "MiB", "value", ("value",), memory, limits=limit),
-        Row("import", "ms", "value", ("value",), imported),
+        _imported(plan, "import", "bindwright", PEER, "confluent_kafka"),
+        _imported(plan, "import, asyncio", "bindwright.aio", "aiokafka", "aiokafka"),
     ]
+
+
+def _imported(plan: Plan, name: str, ours: str, peer: str, theirs: str) -> Row:
+    peers = {OURS: partial(_fresh, "import", ours), peer: partial(_fresh, "import", theirs)}
+    # Short, and so more easily disturbed.
+    rounds = take_turns(plan.size.rounds * 3, peers)
+    return Row(name, "ms", "value", ("value",), rounds)
+
+
+def _fresh(*arguments: str) -> Figures:
+    command = [sys.executable, __file__, *arguments]
+    figures: Figures = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    )
+    return figures
 
 
 def wheel() -> Row | Skipped:

@@ -22,11 +22,24 @@ class Size:
     events: int = 600_000
     event_rounds: int = 5
     keyed: int = 40_000
+    awaited: int = 60_000
+    awaited_keyed: int = 12_000
+    events_awaited: int = 200_000
     in_core: int = 100_000
 
 
 QUICK = Size(
-    rounds=1, calls=50, bulk=2_000, list_length=200, events=2_000, event_rounds=1, keyed=500, in_core=1_000
+    rounds=1,
+    calls=50,
+    bulk=2_000,
+    list_length=200,
+    events=2_000,
+    event_rounds=1,
+    keyed=500,
+    awaited=1_000,
+    awaited_keyed=500,
+    events_awaited=1_000,
+    in_core=1_000,
 )
 
 

@@ -24,7 +24,7 @@ _NOTE = (
 
 
 def one_by_one(plan: Plan) -> Row:
-    topic = _filled(plan)
+    topic = filled(plan)
     peers = {OURS: partial(_handler, plan, topic), PEER: partial(_consume, plan, topic, _poll_one)}
     rounds = take_turns(plan.size.event_rounds, peers)
     name = f"events, one call for each of {plan.size.events:,}"
@@ -32,14 +32,14 @@ def one_by_one(plan: Plan) -> Row:
 
 
 def pulled(plan: Plan) -> Row:
-    topic = _filled(plan)
+    topic = filled(plan)
     peers = {OURS: partial(_pull, plan, topic), f"{PEER} consume": partial(_consume, plan, topic, _poll_many)}
     rounds = take_turns(plan.size.event_rounds, peers)
     note = f"`client.events()`, an `ack()` for each, beside `consume({BATCH})`. {_NOTE}"
     return Row("events, pulled", "/s", "rate", ("rate",), rounds, Target("at least", 1.3), note=note)
 
 
-def _filled(plan: Plan) -> str:
+def filled(plan: Plan) -> str:
     """A topic of three partitions with all events in it."""
     count = plan.size.events
     if count not in plan.filled:
@@ -67,6 +67,8 @@ class Counter:
 
     def add(self, events: int) -> bool:
         """Whether there are more to come."""
+        if self.count >= self.expected:
+            return False
         if self.count == 0:
             self._began = time.perf_counter()
         self.count += events

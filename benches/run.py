@@ -12,13 +12,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
-import confluent_kafka
-
+import awaited
 import footprint
 import in_core
 import receiving
+import receiving_async
 import report
 import sending
 from harness import Row, Skipped, Target
@@ -27,6 +28,8 @@ from servers import DELAY_MS, EXIT_SERVER_MISSING, ServerFailed, broker, build
 
 Rows = Row | Skipped | list[Row | Skipped]
 FAST_ENOUGH = Target("at least", 0.9)
+AT_64 = Target("at least", 1.2)
+AT_1000 = Target("at least", 1.5)
 P50_LIMIT_MS = 5.0
 
 
@@ -35,13 +38,21 @@ def on_loopback(folder: Path) -> dict[str, Callable[[Plan], Rows]]:
         "one": sending.one_at_a_time,
         "bulk": sending.bulk,
         "lists": sending.bulk_lists,
-        # Rows for asyncio, 64 and 1,000 awaited at once beside aiokafka, belong here.
+        "aio-one": awaited.one_at_a_time,
+        "aio-64": lambda plan: awaited.at_once(plan, 64, target=AT_64),
+        "aio-1000": lambda plan: awaited.at_once(plan, 1000, target=AT_1000),
+        "uvloop-64": lambda plan: awaited.at_once(plan, 64, target=AT_64, on_uvloop=True),
+        "uvloop-1000": lambda plan: awaited.at_once(plan, 1000, target=AT_1000, on_uvloop=True),
         "core-64": lambda plan: in_core.at_once(plan, 64, name="core: 64 at once", target=FAST_ENOUGH),
         "core-1000": lambda plan: in_core.at_once(plan, 1000, name="core: 1,000 at once", target=FAST_ENOUGH),
         "events": receiving.one_by_one,
         "pulled": receiving.pulled,
+        "aio-events": receiving_async.one_by_one,
+        "aio-batches": receiving_async.batches,
         "nothing": lambda plan: footprint.nothing(plan, folder),
-        "fresh": footprint.fresh_process,
+        "aio-nothing": lambda plan: footprint.nothing_awaited(plan, folder),
+        "memory": footprint.memory,
+        "import": footprint.imports,
         "wheel": lambda _plan: footprint.wheel(),
     }
 
@@ -60,6 +71,9 @@ def across_a_network() -> dict[str, Callable[[Plan], Rows]]:
         ),
         "keyed": lambda plan: sending.threads(
             plan, 48, keyed=True, name=f"64 threads, {where}", target=FAST_ENOUGH, limit_ms=P50_LIMIT_MS
+        ),
+        "aio-keyed": lambda plan: awaited.keyed(
+            plan, 48, name=f"asyncio, 64 at once, {where}", target=FAST_ENOUGH, limit_ms=P50_LIMIT_MS
         ),
     }
 
@@ -115,7 +129,8 @@ def main() -> int:
     except ServerFailed as error:
         print(f"bench: {error}", file=sys.stderr)
         return EXIT_SERVER_MISSING if error.missing else 1
-    about = report.machine() | {"peers": f"confluent-kafka {confluent_kafka.version()}"}
+    peers = ", ".join(f"{peer} {version(peer)}" for peer in ("confluent-kafka", "aiokafka", "uvloop"))
+    about = report.machine() | {"peers": peers}
     table = report.markdown(rows)
     print(table)
     if options.json:

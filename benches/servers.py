@@ -50,6 +50,8 @@ class Broker:
     """A running broker."""
 
     bootstrap: str
+    process_id: int
+    """Of the broker itself."""
     _process: subprocess.Popen[str]
     _folder: Path
     _numbers: Iterator[int] = field(default_factory=count)
@@ -107,7 +109,7 @@ def broker(delay_proxy: Path | None = None) -> Iterator[Broker]:
             to = f"127.0.0.1:{described['brokers'][0]['port']}"
             options = ["--listen", str(port), "--to", to, "--delay-ms", str(DELAY_MS)]
             stack.enter_context(_started([str(delay_proxy), *options]))
-        yield Broker(described["bootstrap"], process, folder)
+        yield Broker(described["bootstrap"], described["brokers"][0]["pid"], process, folder)
 
 
 def _free_port() -> int:

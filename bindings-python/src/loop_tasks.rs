@@ -3,7 +3,6 @@
 //! A call is polled on the loop's thread: when it is made, and when something woke it. What is woken elsewhere writes
 //! to a file descriptor that the loop watches, once for many. See [`bindwright::event_loop`].
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io::Write;
 use std::time::Duration;
@@ -39,7 +38,8 @@ enum Done {
 
 type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
-type Call = dyn Future<Output = Done> + Send;
+/// With the asyncio future that waits for it, whose address is the number of the task.
+type Call = dyn Future<Output = (Py<PyAny>, Done)> + Send;
 
 /// Writes to what the loop watches.
 struct Ring(Mutex<Wire>);
@@ -56,8 +56,6 @@ impl Bell for Ring {
 #[pyclass(frozen, module = "bindwright._native")]
 pub(crate) struct LoopTasks {
     tasks: Tasks<Call>,
-    /// The asyncio futures of the calls that wait, by their address, which is also the number of the task.
-    futures: Mutex<HashMap<u64, Py<PyAny>>>,
     process: u32,
 }
 
@@ -73,9 +71,10 @@ impl LoopTasks {
             return Err(to_py(py, &Error::new(ErrorCode::Forked, text)));
         }
         let future = event_loop.call_method0(intern!(py, "create_future"))?;
-        match self.tasks.start(address(&future), Box::pin(call)) {
-            Some(done) => resolve(&future, done)?,
-            None => drop(self.futures.lock().insert(address(&future), future.clone().unbind())),
+        let waits = future.clone().unbind();
+        let call = Box::pin(async move { (waits, call.await) });
+        if let Some((_, done)) = self.tasks.start(address(&future), call) {
+            resolve(&future, done)?;
         }
         Ok(future)
     }
@@ -128,15 +127,13 @@ impl LoopTasks {
         // SAFETY: as above, with a socket.
         #[cfg(windows)]
         let wire = unsafe { Wire::from_raw_socket(wire) };
-        Self { tasks: Tasks::new(Ring(Mutex::new(wire))), futures: Mutex::default(), process: process::id() }
+        Self { tasks: Tasks::new(Ring(Mutex::new(wire))), process: process::id() }
     }
 
     /// Settle the futures of what is done. For the loop, after it read what it watches.
     fn settle(&self, py: Python<'_>) -> PyResult<()> {
         guarded(py, || {
-            self.tasks.poll_woken(|number, done| {
-                let future = self.futures.lock().remove(&number);
-                let Some(future) = future else { return };
+            self.tasks.poll_woken(|_, (future, done)| {
                 if let Err(error) = resolve(future.bind(py), done) {
                     error.write_unraisable(py, Some(future.bind(py)));
                 }
@@ -148,10 +145,7 @@ impl LoopTasks {
     /// Cancel the call of a future that was cancelled.
     #[pyo3(signature = (future, /))]
     fn cancel(&self, future: &Bound<'_, PyAny>) {
-        let known = self.futures.lock().remove(&address(future));
-        if known.is_some() {
-            self.tasks.cancel(address(future));
-        }
+        self.tasks.cancel(address(future));
     }
 
     /// Cancel all calls, of a loop that is closed.

@@ -1,7 +1,7 @@
 //! Sending to Kafka: from a request to a record, and from a delivery report to a reply.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::Semaphore;
 
 use super::partition::Partition;
-use super::partitioner;
+use super::partitioner::{self, Keyless};
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
@@ -37,7 +37,7 @@ pub(super) struct KafkaOutput {
     records_room: Arc<Semaphore>,
     bytes_room: Arc<Semaphore>,
     topology: Topology,
-    random: AtomicU32,
+    keyless: Keyless,
     closed: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ impl KafkaOutput {
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
             topology,
-            random: AtomicU32::new(partitioner::seed()),
+            keyless: Keyless::new(),
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
             sender,
@@ -173,8 +173,10 @@ impl KafkaOutput {
         })
     }
 
-    fn draw(&self, partitions: usize) -> usize {
-        partitioner::draw(&self.random, partitions)
+    fn place_keyless(&self, partitions: usize) -> usize {
+        let under_way =
+            self.settings.max_queued_records.saturating_sub(self.records_room.available_permits());
+        self.keyless.place(under_way, partitions)
     }
 
     fn reply(&self, fate: Fate) -> Result<Reply> {
@@ -217,7 +219,7 @@ impl KafkaOutput {
         let prepared = self.prepare(request)?;
         let room = self.room(1, prepared.size, call.deadline).await?;
         let partitions = self.topology.partitions(call.deadline).await?;
-        let partition = Self::choose(&prepared, &partitions, || self.draw(partitions.len()))?;
+        let partition = Self::choose(&prepared, &partitions, || self.place_keyless(partitions.len()))?;
         let waiting = Waiting::new(1, room);
         self.sender.send(partition, [prepared.into_record(Receipt::new(&waiting, 0))]);
         let mut fates = waiting.fates(call.deadline).await;
@@ -236,7 +238,7 @@ impl KafkaOutput {
         let mut keyless = 0;
         for (slot, prepared) in prepared.into_iter().enumerate() {
             if slot % KEYLESS_RUN == 0 {
-                keyless = self.draw(partitions.len());
+                keyless = self.keyless.draw(partitions.len());
             }
             let receipt = Receipt::new(&waiting, slot);
             let chosen = prepared.and_then(|prepared| {

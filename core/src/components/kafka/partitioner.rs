@@ -12,17 +12,40 @@ pub(super) fn partition_of(key: &[u8], partitions: usize) -> usize {
     hash.cast_signed().unsigned_abs() as usize % partitions.max(1)
 }
 
-/// A partition by chance, for a record without a key.
-pub(super) fn draw(state: &AtomicU32, partitions: usize) -> usize {
-    // Weyl sequence and a mixing step: spreads evenly, and two threads that race only draw in another order.
-    let step = state.fetch_add(0x9e37_79b9, Ordering::Relaxed);
-    let mixed = (step ^ (step >> 16)).wrapping_mul(0x85eb_ca6b);
-    (mixed ^ (mixed >> 13)) as usize % partitions.max(1)
+/// So many records under way are a crowd: more than a few partitions take at once.
+const CROWD: usize = 16;
+/// Records of a crowd that go to one partition before another one is drawn. A power of two, so that counting may wrap.
+const RUN: u32 = 64;
+
+/// Where records without a key go: by chance. Those of a crowd go in runs, because a request holds records of one
+/// partition: scattered, they would need several requests, each with a few records.
+pub(super) struct Keyless {
+    /// Counted by one within a run, and by a whole run where each draws for itself.
+    records: AtomicU32,
+    seed: u32,
 }
 
-/// Where a process begins to draw: another place each time.
-pub(super) fn seed() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos()) ^ std::process::id()
+impl Keyless {
+    /// Begins in another place in each process.
+    pub(super) fn new() -> Self {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        Self { records: AtomicU32::new(0), seed: clock ^ std::process::id() }
+    }
+
+    /// The partition of the next record, of which `under_way` are under way.
+    pub(super) fn place(&self, under_way: usize, partitions: usize) -> usize {
+        let step = if under_way < CROWD { RUN } else { 1 };
+        let run = self.records.fetch_add(step, Ordering::Relaxed) / RUN;
+        // Weyl sequence and a mixing step: spreads evenly, and two threads that race only draw in another order.
+        let step = self.seed.wrapping_add(run.wrapping_mul(0x9e37_79b9));
+        let mixed = (step ^ (step >> 16)).wrapping_mul(0x85eb_ca6b);
+        (mixed ^ (mixed >> 13)) as usize % partitions.max(1)
+    }
+
+    /// Another partition.
+    pub(super) fn draw(&self, partitions: usize) -> usize {
+        self.place(0, partitions)
+    }
 }
 
 #[cfg(test)]
@@ -47,11 +70,30 @@ mod tests {
 
     #[test]
     fn records_without_a_key_reach_every_partition() {
-        let state = AtomicU32::new(seed());
+        let keyless = Keyless::new();
         let mut counts = [0_u32; 48];
         for _ in 0..48_000 {
-            counts[draw(&state, 48)] += 1;
+            counts[keyless.draw(48)] += 1;
         }
         assert!(counts.iter().all(|count| (700..1300).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn records_of_a_crowd_go_in_runs_that_reach_every_partition() {
+        let keyless = Keyless::new();
+        let mut counts = [0_u32; 48];
+        for _ in 0..4_800 {
+            let run: Vec<_> = (0..RUN).map(|_| keyless.place(CROWD, 48)).collect();
+            assert!(run.iter().all(|partition| *partition == run[0]), "{run:?}");
+            counts[run[0]] += 1;
+        }
+        assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_few_records_do_not_share_a_partition() {
+        let keyless = Keyless::new();
+        let same = (0..4_800).filter(|_| keyless.place(CROWD - 1, 48) == keyless.place(CROWD - 1, 48)).count();
+        assert!(same < 480, "{same} of 4800 pairs");
     }
 }
