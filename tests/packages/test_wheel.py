@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def test_the_wheel_needs_nothing_else(installed: Installed) -> None:
     assert installed.run(installed.python, "-m", "pip", "check").strip() == "No broken requirements found."
