@@ -151,9 +151,6 @@ impl LoopTasks {
     /// Cancel all calls, of a loop that is closed.
     fn abandon(&self) {
         self.tasks.cancel_all();
-        // Out of the lock before they are dropped: that may run Python code.
-        let futures = std::mem::take(&mut *self.futures.lock());
-        drop(futures);
     }
 
     /// How many calls wait.
