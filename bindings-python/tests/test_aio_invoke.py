@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,11 +74,15 @@ def test_many_results_come_with_one_wake_up(folder: Folder) -> None:
 
     async def main() -> None:
         async with Client(folder.path) as client:
-            await asyncio.gather(*[client.invoke_binding("orders", "create", b"x") for _ in range(200)])
+            calls = asyncio.gather(*[client.invoke_binding("orders", "create", b"x") for _ in range(200)])
+            await asyncio.sleep(0)
+            # The loop hears nothing while all of them are done.
+            time.sleep(0.5)  # noqa: ASYNC251 - on purpose
+            await calls
 
     OnLoop(Counting)(main())
     # The loop's own reader wakes it, too.
-    assert 1 <= len(wakes) <= 20
+    assert 1 <= len(wakes) <= 5
 
 
 @each_loop
