@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn a_few_records_do_not_share_a_partition() {
         let keyless = Keyless::new();
-        let same = (0..4_800).filter(|_| keyless.place(CROWD - 1, 48) == keyless.place(CROWD - 1, 48)).count();
+        let same =
+            (0..4_800).filter(|_| keyless.place(CROWD - 1, 48) == keyless.place(CROWD - 1, 48)).count();
         assert!(same < 480, "{same} of 4800 pairs");
     }
 }
