@@ -90,7 +90,7 @@ faults: setup kafka-jars $(STAMPS)/wheel ## kills and cuts things off under load
 servers: setup kafka-jars ## a real Kafka until Ctrl-C
 	@$(BIN)/python scripts/servers.py
 
-dist: setup $(STAMPS)/dist ## the packages as users get them, into dist/; checks them and writes their figures to docs/packaging.md
+dist: setup $(STAMPS)/wheel $(STAMPS)/dist ## the packages as users get them, into dist/; checks them and writes their figures to docs/packaging.md
 	@$(BIN)/python scripts/dist.py --write docs/packaging.md
 
 clean: ## removes what the targets made here; the build cache in your home stays
