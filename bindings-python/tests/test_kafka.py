@@ -40,6 +40,29 @@ client.run(drain=10)
 print("ended")
 """
 
+# The same on an asyncio loop.
+AIO_CONSUMER = """
+import asyncio, os, sys
+from bindwright.aio import Client
+
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+async def main():
+    client = Client(".")
+
+    @client.binding("orders")
+    async def handle(event):
+        await asyncio.sleep(float(sys.argv[2]))
+        os.write(log, f"{event.metadata['__partition']} {event.text()}\\n".encode())
+
+    await client.run(drain=10)
+
+asyncio.run(main())
+print("ended")
+"""
+
+each_client = pytest.mark.parametrize("consumer", [CONSUMER, AIO_CONSUMER], ids=["blocking", "asyncio"])
+
 
 def write(kafka: Kafka, folder: Path, partitions: int, **settings: object) -> None:
     topic = kafka.unique("topic")
@@ -121,8 +144,9 @@ def test_an_event_whose_handler_raises_comes_again_before_the_next_and_is_never_
     assert again == ["2", "3", "4"]
 
 
+@each_client
 def test_sigterm_drains_and_the_next_process_goes_on_where_it_ended(
-    kafka: Kafka, tmp_path: Path, program: Program, capsys: pytest.CaptureFixture[str]
+    kafka: Kafka, tmp_path: Path, program: Program, consumer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(kafka, tmp_path, 3, maxUncommitted=100)
     send(tmp_path, range(1500), 3)
@@ -130,7 +154,7 @@ def test_sigterm_drains_and_the_next_process_goes_on_where_it_ended(
     lives = []
     for life, enough in enumerate((200, 400, None)):
         log = tmp_path / f"life-{life}"
-        process = program(CONSUMER, str(log), "0.002")
+        process = program(consumer, str(log), "0.002")
         rest = 1500 - len(handled)
         wait_until(lambda log=log, wanted=enough or rest: len(lines(log)) >= wanted, 60)  # type: ignore[misc]
         process.send_signal(signal.SIGTERM)
@@ -142,8 +166,9 @@ def test_sigterm_drains_and_the_next_process_goes_on_where_it_ended(
     assert repeated.total() == 0
 
 
+@each_client
 def test_a_killed_process_repeats_little_and_loses_nothing(
-    kafka: Kafka, tmp_path: Path, program: Program, capsys: pytest.CaptureFixture[str]
+    kafka: Kafka, tmp_path: Path, program: Program, consumer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bound = 100
     settings = {"maxUncommitted": bound, "sessionTimeout": "1s", "heartbeatInterval": "200ms"}
@@ -153,7 +178,7 @@ def test_a_killed_process_repeats_little_and_loses_nothing(
     lives = []
     for life in range(3):
         log = tmp_path / f"life-{life}"
-        process = program(CONSUMER, str(log), "0.0005")
+        process = program(consumer, str(log), "0.0005")
         before = {number for _, number in handled}
 
         def enough(log: Path = log, last: bool = life == 2, before: set[int] = before) -> bool:
