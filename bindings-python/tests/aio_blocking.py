@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bindwright import BindwrightError, Event, Reply
-    from bindwright.client import ComponentInfo
+    from bindwright.components import ComponentInfo
 
 _Result = TypeVar("_Result")
 

@@ -69,7 +69,8 @@ need no server at all.
 """
 
 from bindwright._native import VERSION, Emission, Event, Events, Outcome, Reply
-from bindwright.client import Client, ComponentInfo, Ledger, Reload
+from bindwright.client import Client
+from bindwright.components import ComponentInfo, Ledger, Reload
 from bindwright.errors import BindwrightError
 
 __all__ = [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from sys import modules as _modules
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bindwright import _handlers, _logs, _tracing
 from bindwright._native import Event, Events, NativeClient, Outcome, Reply, seconds
+from bindwright.components import ComponentInfo, Reload, component_infos
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,77 +28,6 @@ _Handler = TypeVar("_Handler", bound=Callable[[Event], object])
 _BatchHandler = TypeVar(
     "_BatchHandler", bound=Callable[[list[Event]], Outcome | Sequence[Outcome | None] | None]
 )
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """How often something is attempted at most, and how long that takes; all that retries, counted together.
-
-    * `attempts`: the most deliveries of an event, or attempts of a call, the first one included; `None` for
-      no limit.
-    * `longest`: seconds from the first attempt to the end of the last one, with all pauses at their longest
-      and every attempt as long as its time-out allows; `None` where one of them has no limit.
-    * `pauses`: seconds of all pauses at their longest; `None` where attempts have no limit.
-    """
-
-    attempts: int | None
-    longest: float | None
-    pauses: float | None
-
-
-def _ledger(parts: tuple[int | None, float | None, float | None] | None) -> Ledger | None:
-    return None if parts is None else Ledger(*parts)
-
-
-@dataclass(frozen=True)
-class ComponentInfo:
-    """What a component can do, and how it is.
-
-    * `name`: the name that calls use.
-    * `type`, `version`: `spec.type` and `spec.version`, in lower case.
-    * `input`, `output`: whether it can be subscribed to, and whether it can be invoked.
-    * `state`: how it is, the worse of its output and of what is subscribed to it. `"idle"`: not used yet;
-      `"connecting"`: opened, and the backend has not answered yet; `"ready"`; `"degraded"`: something keeps
-      it from working fully, such as a lost connection or an event that ran out of deliveries; `"failed"`: its
-      document is wrong, or the backend did not answer within `initTimeout` and is tried again.
-    * `error`: why it cannot be used, or the last error of its connection; else `None`.
-    * `redelivery`: how often an event of it is delivered at most; `None` for what does not receive.
-    * `retries`: how often a call of it is attempted at most, within the call's own deadline; `None` for what
-      does not send.
-    """
-
-    name: str
-    type: str
-    version: str
-    input: bool
-    output: bool
-    state: Literal["idle", "connecting", "ready", "degraded", "failed"]
-    error: BindwrightError | None
-    redelivery: Ledger | None
-    retries: Ledger | None
-
-
-def component_infos(native: NativeClient) -> list[ComponentInfo]:
-    """All components of a native client."""
-    return [
-        ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8]))
-        for one in native.components()
-    ]
-
-
-@dataclass(frozen=True)
-class Reload:
-    """What a look at the resource files changed.
-
-    * `added`, `changed`, `removed`: names of components, by name.
-    * `faults`: all that is wrong with the files as they are now, as errors that were not raised. What a
-      faulty document described before stays as it was.
-    """
-
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    faults: list[BindwrightError]
 
 
 class Client:

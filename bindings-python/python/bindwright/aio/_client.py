@@ -16,7 +16,7 @@ from bindwright._native import NativeClient, Outcome, Reply, seconds
 from bindwright.aio._events import Events
 from bindwright.aio._handlers import Handling
 from bindwright.aio._wakeup import tasks_of
-from bindwright.client import ComponentInfo, Reload, component_infos
+from bindwright.components import ComponentInfo, Reload, component_infos
 
 if TYPE_CHECKING:
     from types import TracebackType
