@@ -42,7 +42,11 @@ What is here:
 * `Reply` is what a binding answered, `Event` what an input binding received.
 * `Outcome` is what a handler may return to settle its event otherwise than by ack, `Emission` an invocation
   that it may ask for in one.
-* Every error is a `BindwrightError`, which says whether another try can help and what to do.
+* Every error is a `BindwrightError`, which says whether another try can help and what to do. Most common:
+  `UnavailableError` (not sent: nobody could be reached), `BindingTimeoutError` (not sent in time; it is a
+  `TimeoutError`, too), `OutcomeUnknownError` (may have arrived), `InvalidRequestError`,
+  `ComponentNotFoundError`. `bindwright.errors` has all of them.
+* Time spans are seconds, as a number, or a `datetime.timedelta`.
 
 What is in other modules:
 

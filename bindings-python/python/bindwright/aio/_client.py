@@ -208,7 +208,8 @@ class Client:
     async def start(self) -> None:
         """Begin the registered handlers, which run in tasks of their own until `close()`.
 
-        Starting again begins those that were registered since.
+        Starting again begins those that were registered since. Signals are left to the program; `run()` heeds
+        them.
 
         Raises:
             InvalidOptionsError: No handler is registered.
