@@ -114,6 +114,20 @@ def test_a_component_has_a_logger_of_its_own(folder: Folder, lines: Lines) -> No
     assert min(record.levelno for record in lines.records) < logging.WARNING
 
 
+def test_a_receiver_whose_broker_is_away_says_so_once(folder: Folder, lines: Lines) -> None:
+    BINDWRIGHT.setLevel(logging.DEBUG)
+    folder.bootstrap = "127.0.0.1:1"
+    topic = folder.kafka()
+    with Client(folder.path) as client, client.events("orders"):
+        wait_until(lambda: lines.having("the cluster is away"))
+        # Two more questions to the cluster, which is still away.
+        time.sleep(2.5)
+    [warning] = lines.having("the cluster is away")
+    assert (warning.levelno, warning.name) == (logging.WARNING, "bindwright.kafka")
+    assert f"topics={topic}" in warning.getMessage()
+    assert len(lines.having("records cannot be read")) < 10, "the client library repeats itself"
+
+
 def test_nothing_comes_where_the_program_wants_none(folder: Folder, lines: Lines) -> None:
     (folder.path / "broken.yaml").write_text("spec: [")
     logging.disable(logging.WARNING)

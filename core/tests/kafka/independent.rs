@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,6 +14,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::fixture::{Fixture, PATIENCE, until};
+
+/// One try of something that may be tried again.
+const ATTEMPT: Duration = Duration::from_secs(15);
 
 const PATIENT: rdkafka::util::Timeout = rdkafka::util::Timeout::After(Duration::from_secs(10));
 
@@ -53,8 +56,17 @@ impl Fixture {
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
-        let made = self.admin().create_topics(&[topic], &AdminOptions::new()).await.expect("answered");
-        assert!(made[0].is_ok(), "{made:?}");
+        let (topics, patient) = ([topic], AdminOptions::new().request_timeout(Some(ATTEMPT)));
+        let deadline = Instant::now() + 2 * PATIENCE;
+        // A broker that has just started on a busy machine may take its time.
+        let made = loop {
+            match self.admin().create_topics(&topics, &patient).await {
+                Ok(made) => break made,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        let exists = |made: &TopicResult| matches!(made, Err((_, RDKafkaErrorCode::TopicAlreadyExists)));
+        assert!(made[0].is_ok() || exists(&made[0]), "{made:?}");
         // Created is not yet led.
         until("every partition has a leader", async || self.leaders().await.len() == partitions as usize)
             .await;

@@ -120,6 +120,8 @@ pub(super) struct Reader {
     pub(super) memory: Memory,
     pub(super) lookout: Lookout,
     last_probe: Instant,
+    /// It was logged that the cluster is away.
+    told_away: bool,
 }
 
 impl Reader {
@@ -157,6 +159,7 @@ impl Reader {
             memory,
             lookout: Lookout::default(),
             last_probe: now,
+            told_away: false,
         }
     }
 
@@ -207,7 +210,9 @@ impl Reader {
             let appeared = self.missing.look(&self.consumer, &self.settings.topics, &self.shared.status);
             self.topics_changed(appeared)?;
         }
-        if self.shared.status.is_unavailable() && self.last_probe.elapsed() >= PROBE_PAUSE {
+        if !self.shared.status.is_unavailable() {
+            self.cluster_is_back();
+        } else if self.last_probe.elapsed() >= PROBE_PAUSE {
             self.probe();
         }
         if !more {
@@ -263,7 +268,10 @@ impl Reader {
             self.missing.suspect();
         } else {
             let error = failure::from_kafka(error, "records cannot be read");
-            log!(debug, "{error}");
+            // The client library repeats itself many times a second.
+            if !self.shared.status.is_unavailable() || error.code() != ErrorCode::Unavailable {
+                log!(debug, "{error}");
+            }
             self.shared.status.set(Some(error));
         }
     }
@@ -273,8 +281,20 @@ impl Reader {
         let topic = self.settings.topics.first().map(String::as_str);
         if self.consumer.fetch_metadata(topic, QUESTION_PATIENCE).is_ok() {
             self.shared.status.set(None);
+        } else if !std::mem::replace(&mut self.told_away, true)
+            && let Some(error) = self.shared.status.health().error
+        {
+            // Only now: one address of several that does not answer is no trouble yet.
+            let topics = self.settings.topics.join(", ");
+            log!(warn, topics, "the cluster is away, and events come when it is back: {error}");
         }
         self.last_probe = Instant::now();
+    }
+
+    fn cluster_is_back(&mut self) {
+        if std::mem::replace(&mut self.told_away, false) {
+            log!(info, "the cluster is back");
+        }
     }
 
     /// Fills sources from the partitions' queues; `true` when there is more to read at once.
