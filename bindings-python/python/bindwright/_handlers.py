@@ -49,6 +49,18 @@ class Registration:
     batch: int | None
 
 
+def check_batch(batch: int | None) -> None:
+    """Refuse batches of nothing."""
+    if batch is not None and batch < 1:
+        refuse(f"batch: expected at least 1, got {batch}", "Allow at least one event.")
+
+
+def register(handlers: dict[str, Registration], name: str, registration: Registration) -> None:
+    """Note the one handler of a binding."""
+    if handlers.setdefault(name, registration) is not registration:
+        refuse(f"binding {name!r} has a handler already", "Register one function for a binding.")
+
+
 def is_async(handler: Callable[..., object]) -> bool:
     """Whether calling it gives a coroutine."""
     return any(map(inspect.iscoroutinefunction, _called(handler)))

@@ -182,16 +182,11 @@ class Client:
         most = _handlers.DEFAULT_WORKERS if workers is None else workers
         if most < 1:
             _handlers.refuse(f"workers: expected at least 1, got {most}", "Allow at least one thread.")
-        if batch is not None and batch < 1:
-            _handlers.refuse(f"batch: expected at least 1, got {batch}", "Allow at least one event.")
+        _handlers.check_batch(batch)
 
         def register(handler: _Handler) -> _Handler:
             _handlers.check_handler(name, handler)
-            registration = _handlers.Registration(handler, most, batch)
-            if self._handlers.setdefault(name, registration) is not registration:
-                _handlers.refuse(
-                    f"binding {name!r} has a handler already", "Register one function for a binding."
-                )
+            _handlers.register(self._handlers, name, _handlers.Registration(handler, most, batch))
             if self._loop is not None:
                 try:
                     self._loop.begin(name)

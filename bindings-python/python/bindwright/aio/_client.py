@@ -15,7 +15,7 @@ from bindwright._handlers import STOP_SIGNALS
 from bindwright._native import NativeClient, Outcome, Reply, seconds
 from bindwright.aio._events import Events
 from bindwright.aio._handlers import Handling
-from bindwright.aio._wakeup import tasks_of
+from bindwright.aio._wakeup import cancelling, tasks_of
 from bindwright.components import ComponentInfo, Reload, component_infos
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _Seconds = float | timedelta
 _Metadata = Mapping[str, str]
 
-_Result = TypeVar("_Result")
 _Handler = TypeVar("_Handler", bound=Callable[["Event"], object])
 _BatchAnswer = Outcome | Sequence[Outcome | None] | None
 _BatchHandler = TypeVar(
@@ -125,8 +124,9 @@ class Client:
         if "opentelemetry.trace" in _modules:
             with _tracing.invocation(name, operation, metadata):
                 future = tasks.invoke(loop, self._native, name, operation, data, metadata, timeout)
-                return await self._cancelling(tasks, future)
+                return await cancelling(tasks, future)
         future = tasks.invoke(loop, self._native, name, operation, data, metadata, timeout)
+        # As `cancelling` does it, without a coroutine more for every call.
         try:
             return await future
         except asyncio.CancelledError:
@@ -153,7 +153,7 @@ class Client:
         loop, tasks = self._here()
         with _tracing.invocation(name, operation, metadata) as call:
             future = tasks.invoke_many(loop, self._native, name, operation, payloads, metadata, timeout)
-            results = await self._cancelling(tasks, future)
+            results = await cancelling(tasks, future)
             call.results(results)
         return results
 
@@ -177,16 +177,12 @@ class Client:
             InvalidOptionsError: The binding has a handler already, the function is a generator, or a number
                 is less than 1.
         """
-        if batch is not None and batch < 1:
-            _handlers.refuse(f"batch: expected at least 1, got {batch}", "Allow at least one event.")
+        _handlers.check_batch(batch)
 
         def register(handler: _Handler) -> _Handler:
             _handlers.check_handler(name, handler, may_be_async=True)
-            registration = _handlers.Registration(handler, 0, batch)
-            if self._handlers.setdefault(name, registration) is not registration:
-                _handlers.refuse(
-                    f"binding {name!r} has a handler already", "Register one function for a binding."
-                )
+            registration = _handlers.Registration(handler, _handlers.DEFAULT_WORKERS, batch)
+            _handlers.register(self._handlers, name, registration)
             return handler
 
         return register
@@ -296,7 +292,7 @@ class Client:
             UnavailableError, BindingTimeoutError: `timeout` was over before that.
         """
         loop, tasks = self._here()
-        await self._cancelling(tasks, tasks.ready(loop, self._native, timeout))
+        await cancelling(tasks, tasks.ready(loop, self._native, timeout))
 
     async def reload(self) -> Reload:
         """Look at the resource files now, instead of within two seconds, and apply what they say.
@@ -305,7 +301,7 @@ class Client:
             InvalidOptionsError: Hot reload is off.
         """
         loop, tasks = self._here()
-        return Reload(*await self._cancelling(tasks, tasks.reload(loop, self._native)))
+        return Reload(*await cancelling(tasks, tasks.reload(loop, self._native)))
 
     async def close(self, drain: _Seconds = 10.0) -> None:
         """Receive no more events, wait up to `drain` for handlers, record what was settled and disconnect.
@@ -323,7 +319,7 @@ class Client:
             _handlers.refuse(what, "Call stop(), and close the client where it was opened.")
         loop, tasks = self._here()
         try:
-            await self._cancelling(tasks, tasks.close(loop, self._native, drain))
+            await cancelling(tasks, tasks.close(loop, self._native, drain))
         finally:
             for handling in handlings:
                 await handling.end()
@@ -339,7 +335,7 @@ class Client:
 
     async def _subscribe(self, name: str, hand_out: Literal["events", "batches", "freely"]) -> Subscription:
         loop, tasks = self._here()
-        return await self._cancelling(tasks, tasks.subscribe(loop, self._native, name, hand_out))
+        return await cancelling(tasks, tasks.subscribe(loop, self._native, name, hand_out))
 
     def _here(self) -> tuple[asyncio.AbstractEventLoop, LoopTasks]:
         """The running loop and the calls that wait on it."""
@@ -347,15 +343,6 @@ class Client:
         if at is None or at[0] is not loop:
             at = self._at = (loop, tasks_of(loop))
         return at
-
-    @staticmethod
-    async def _cancelling(tasks: LoopTasks, future: asyncio.Future[_Result]) -> _Result:
-        """Wait for a call, and cancel it with the task."""
-        try:
-            return await future
-        except asyncio.CancelledError:
-            tasks.cancel(future)
-            raise
 
     async def __aenter__(self) -> Self:
         if self._wait is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from bindwright.aio._wakeup import tasks_of
+from bindwright.aio._wakeup import cancelling, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,12 +51,7 @@ class Events:
             loop = asyncio.get_running_loop()
             tasks = tasks_of(loop)
             while (event := self._subscription.take_one()) is None:
-                ready = tasks.wait(loop, self._subscription)
-                try:
-                    await ready
-                except asyncio.CancelledError:
-                    tasks.cancel(ready)
-                    raise
+                await cancelling(tasks, tasks.wait(loop, self._subscription))
             return event
 
     async def close(self, drain: float | timedelta = 0.0) -> None:
@@ -71,7 +66,8 @@ class Events:
         self._ended = True
         if self._subscription is not None:
             loop = asyncio.get_running_loop()
-            await tasks_of(loop).end(loop, self._subscription, drain)
+            tasks = tasks_of(loop)
+            await cancelling(tasks, tasks.end(loop, self._subscription, drain))
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,13 +8,13 @@ import inspect
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from bindwright import _tracing
-from bindwright._handlers import DEFAULT_WORKERS, is_async, log_end
+from bindwright._handlers import is_async, log_end
 from bindwright._native import CURRENT_TRACE
 from bindwright.aio._threads import Threads
-from bindwright.aio._wakeup import tasks_of
+from bindwright.aio._wakeup import cancelling, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from bindwright._handlers import Registration
     from bindwright._native import Event, Subscription
+
+_Events = TypeVar("_Events", "Event", "list[Event]")
 
 _BATCH = 64
 """Events that a task takes at once where the handler gets one by one: enough to make taking them cheap."""
@@ -53,7 +55,7 @@ class Handling:
         self._call: Callable[[Any], Awaitable[object]]
         self._call = cast("Any", self._handler) if runs_here else self._in_thread
         # Events stay in core until there is a thread for them: there no handler's time runs.
-        self._most_workers = _ENDLESS if runs_here else DEFAULT_WORKERS
+        self._most_workers = _ENDLESS if runs_here else registration.workers
         # The events that each has taken and not settled.
         self._workers: dict[asyncio.Task[None], deque[Event]] = {}
         self._room = asyncio.Event()
@@ -61,7 +63,7 @@ class Handling:
         # What the handlers see: not the trace of a handler that starts others.
         self._context = contextvars.copy_context()
         self._context.run(CURRENT_TRACE.set, None)
-        self._pump = self._task(self._hand_out(), self._context)
+        self._pump = self._task(self._hand_out())
         self._pump.add_done_callback(lambda _: ended())
 
     def is_over(self) -> bool:
@@ -90,8 +92,8 @@ class Handling:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._threads.end()
 
-    def _task(self, work: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Task[None]:
-        return self._loop.create_task(work, name=f"bindwright {self.name}", context=context.copy())
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._loop.create_task(work, name=f"bindwright {self.name}", context=self._context.copy())
 
     async def _hand_out(self) -> None:
         tasks = tasks_of(self._loop)
@@ -107,16 +109,11 @@ class Handling:
                 self._room.clear()
                 await self._room.wait()
                 continue
-            ready = tasks.wait(self._loop, self._subscription)
-            try:
-                await ready
-            except asyncio.CancelledError:
-                tasks.cancel(ready)
-                raise
+            await cancelling(tasks, tasks.wait(self._loop, self._subscription))
 
     def _start(self, events: deque[Event]) -> None:
         work = self._work_off if self._most is None else self._work_off_together
-        worker = self._task(work(events), self._context)
+        worker = self._task(work(events))
         self._workers[worker] = events
         worker.add_done_callback(self._worker_ended)
 
@@ -168,28 +165,37 @@ class Handling:
 
     async def _handle(self, event: Event) -> bool:
         """Whether the handler left its context variables as they were."""
-        subscription = self._subscription
-        _tracing.enter(event)
+        is_clean = await self._settle(event, self._subscription.settle, self._subscription.fail)
+        if not self._flush_is_due:
+            # The next event may take long.
+            self._flush_is_due = True
+            self._loop.call_later(_TURN, self._flush)
+        return is_clean
+
+    async def _settle(
+        self,
+        events: _Events,
+        settle: Callable[[_Events, object], None],
+        fail: Callable[[_Events, BaseException], None],
+    ) -> bool:
+        """Call the handler and tell what it answered; whether it left its context variables as they were."""
+        _tracing.enter(events)
         before = contextvars.copy_context()
         try:
-            answer = await self._answer(event)
+            answer = await self._answer(events)
         except Exception as error:
-            subscription.fail(event, error)
+            fail(events, error)
         except BaseException as error:
             if _is_wish_to_cancel(error):
                 raise
             if isinstance(error, asyncio.CancelledError):
                 # Of something that the handler waited for.
-                subscription.fail(event, error)
+                fail(events, error)
             else:
                 self._give_up(error)
                 return True
         else:
-            subscription.settle(event, answer)
-        if not self._flush_is_due:
-            # The next event may take long.
-            self._flush_is_due = True
-            self._loop.call_later(_TURN, self._flush)
+            settle(events, answer)
         return contextvars.copy_context() == before
 
     async def _work_off_together(self, events: deque[Event]) -> None:
@@ -199,7 +205,7 @@ class Handling:
             events.clear()
             events.extend(begun)
             if begun:
-                is_clean = await self._handle_together(begun)
+                is_clean = await self._settle(begun, subscription.settle_together, subscription.fail_together)
                 if self.failure is not None:
                     return
                 events.clear()
@@ -209,32 +215,13 @@ class Handling:
             await asyncio.sleep(0)
             events.extend(subscription.take(self._most or _BATCH) or ())
 
-    async def _handle_together(self, events: list[Event]) -> bool:
-        subscription = self._subscription
-        _tracing.enter(events)
-        before = contextvars.copy_context()
-        try:
-            # The handler may change the list that it is given.
-            answer = await self._answer(list(events))
-        except Exception as error:
-            subscription.fail_together(events, error)
-        except BaseException as error:
-            if _is_wish_to_cancel(error):
-                raise
-            if isinstance(error, asyncio.CancelledError):
-                subscription.fail_together(events, error)
-            else:
-                self._give_up(error)
-                return True
-        else:
-            subscription.settle_together(events, answer)
-        return contextvars.copy_context() == before
-
     async def _answer(self, events: Event | list[Event]) -> object:
+        # The handler may change the list that it is given.
+        given = events.copy() if isinstance(events, list) else events
         if _tracing.is_used():
             with _tracing.handling(self.name, events):
-                return await self._call(events)
-        return await self._call(events)
+                return await self._call(given)
+        return await self._call(given)
 
     async def _in_thread(self, events: Event | list[Event]) -> object:
         answer = await self._threads.run(self._handler, events)

@@ -9,8 +9,11 @@ import socket
 import sys
 import weakref
 from functools import partial
+from typing import TypeVar
 
 from bindwright._native import LoopTasks
+
+_Result = TypeVar("_Result")
 
 _WAKE = 4096
 """More bytes than ever wait in the socket; what is left would wake the loop once more."""
@@ -29,6 +32,15 @@ def tasks_of(loop: asyncio.AbstractEventLoop) -> LoopTasks:
         _sweep()
         tasks = _tasks[loop] = _watched(loop)
     return tasks
+
+
+async def cancelling(tasks: LoopTasks, future: asyncio.Future[_Result]) -> _Result:
+    """Wait for a call, and cancel it with the task."""
+    try:
+        return await future
+    except asyncio.CancelledError:
+        tasks.cancel(future)
+        raise
 
 
 def _sweep() -> None:
