@@ -90,8 +90,7 @@ impl NativeClient {
         hot_reload: Option<bool>,
     ) -> PyResult<Self> {
         guarded(py, || {
-            let timeout =
-                convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
+            let timeout = convert::option("timeout", timeout)?;
             let transport =
                 transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
             let options = ClientOptions { resources, app_id, transport, timeout, hot_reload };
@@ -189,9 +188,7 @@ impl NativeClient {
     #[pyo3(signature = (timeout, /))]
     fn ready(&self, py: Python<'_>, timeout: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(py, || {
-            let timeout =
-                convert::duration("timeout", timeout).map_err(|fault| fault.into_option_error(py))?;
-            let timeout = timeout.unwrap_or(bindwright::DEFAULT_TIMEOUT);
+            let timeout = convert::option("timeout", timeout)?.unwrap_or(bindwright::DEFAULT_TIMEOUT);
             let mut interrupts = Interrupts::default();
             let ready = py.detach(|| self.client.block_on(self.client.ready(timeout), || interrupts.look()));
             interrupts.check()?;
@@ -231,8 +228,7 @@ impl NativeClient {
     #[pyo3(signature = (drain, /))]
     fn close(&self, py: Python<'_>, drain: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(py, || {
-            let drain = convert::duration("drain", drain).map_err(|fault| fault.into_option_error(py))?;
-            let drain = drain.unwrap_or(bindwright::DEFAULT_DRAIN);
+            let drain = convert::option("drain", drain)?.unwrap_or(bindwright::DEFAULT_DRAIN);
             let mut interrupts = Interrupts::default();
             let closed = py.detach(|| self.drain_and_close(drain, &mut interrupts));
             interrupts.check()?;

@@ -182,8 +182,12 @@ pub(crate) fn duration(what: &str, value: &Bound<'_, PyAny>) -> Result<Option<Du
 #[pyfunction]
 #[pyo3(signature = (name, value, /))]
 pub(crate) fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let duration = duration(name, value).map_err(|fault| fault.into_option_error(value.py()))?;
-    Ok(duration.unwrap_or_default().as_secs_f64())
+    Ok(option(name, value)?.unwrap_or_default().as_secs_f64())
+}
+
+/// A time span that is not about one call.
+pub(crate) fn option(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    duration(name, value).map_err(|fault| fault.into_option_error(value.py()))
 }
 
 /// The data as `bytes`, or `None` where there is none.

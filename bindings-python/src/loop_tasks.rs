@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::io::Write;
-use std::time::Duration;
 #[cfg(unix)]
 use std::{
     fs::File as Wire,
@@ -25,7 +24,7 @@ use pyo3::prelude::*;
 
 use crate::client::{NativeClient, reload_parts};
 use crate::convert;
-use crate::errors::{Fault, guarded, to_py};
+use crate::errors::{guarded, to_py};
 use crate::reply::Reply;
 use crate::requests::{Many, request};
 use crate::subscription::Subscription;
@@ -219,7 +218,7 @@ impl LoopTasks {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
         guarded(py, || {
-            let timeout = option(py, "timeout", timeout)?.unwrap_or(bindwright::DEFAULT_TIMEOUT);
+            let timeout = convert::option("timeout", timeout)?.unwrap_or(bindwright::DEFAULT_TIMEOUT);
             let client = client.client.clone();
             self.begin_other(event_loop, async move { client.ready(timeout).await }, nothing)
         })
@@ -289,7 +288,7 @@ impl LoopTasks {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
         guarded(py, || {
-            let drain = option(py, "drain", drain)?.unwrap_or_default();
+            let drain = convert::option("drain", drain)?.unwrap_or_default();
             subscription.shared.begin_stopping();
             let core = subscription.shared.subscription.clone();
             self.begin_other(event_loop, async move { core.close(drain).await }, nothing)
@@ -306,16 +305,12 @@ impl LoopTasks {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
         guarded(py, || {
-            let drain = option(py, "drain", drain)?.unwrap_or(bindwright::DEFAULT_DRAIN);
+            let drain = convert::option("drain", drain)?.unwrap_or(bindwright::DEFAULT_DRAIN);
             client.begin_stopping();
             let client = client.client.clone();
             self.begin_other(event_loop, async move { client.close(drain).await }, nothing)
         })
     }
-}
-
-fn option(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
-    convert::duration(name, value).map_err(|fault: Fault| fault.into_option_error(py))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "as `begin_other` wants it")]

@@ -1,7 +1,5 @@
 //! The native part of `bindwright.testing`. Tests: `tests/test_testing.py`.
 
-use std::time::Duration;
-
 use bindwright::testing::{
     Answer, Ending, Invocation, Progress, PushedEvent, Sandbox, SandboxOptions, block_on,
 };
@@ -48,12 +46,7 @@ fn refused(py: Python<'_>, fault: Fault) -> PyErr {
     fault.into_option_error(py)
 }
 
-fn seconds(py: Python<'_>, what: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let duration = convert::duration(what, value).map_err(|fault| refused(py, fault))?;
-    Ok(duration.unwrap_or(Duration::ZERO))
-}
-
-fn with_conditions(py: Python<'_>, mut answer: Answer, conditions: Conditions<'_>) -> PyResult<Answer> {
+fn with_conditions(mut answer: Answer, conditions: Conditions<'_>) -> PyResult<Answer> {
     let (operation, times, delay) = conditions;
     if let Some(operation) = operation {
         answer = answer.operation(&operation);
@@ -61,7 +54,7 @@ fn with_conditions(py: Python<'_>, mut answer: Answer, conditions: Conditions<'_
     if let Some(times) = times {
         answer = answer.times(times);
     }
-    Ok(answer.delay(seconds(py, "delay", &delay)?))
+    Ok(answer.delay(convert::option("delay", &delay)?.unwrap_or_default()))
 }
 
 fn reply(py: Python<'_>, data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> PyResult<Reply> {
@@ -102,8 +95,7 @@ impl NativeSandbox {
     fn new(py: Python<'_>, longest_pause: &Bound<'_, PyAny>) -> PyResult<Self> {
         guarded(py, || {
             let mut options = SandboxOptions::default();
-            let pause = convert::duration("longest_pause", longest_pause);
-            if let Some(pause) = pause.map_err(|fault| refused(py, fault))? {
+            if let Some(pause) = convert::option("longest_pause", longest_pause)? {
                 options.longest_pause = pause;
             }
             Sandbox::with(options).map(Self).map_err(|error| to_py(py, &error))
@@ -139,7 +131,7 @@ impl NativeSandbox {
         timeout: &Bound<'py, PyAny>,
     ) -> PyResult<Vec<InvocationParts<'py>>> {
         guarded(py, || {
-            let timeout = seconds(py, "timeout", timeout)?;
+            let timeout = convert::option("timeout", timeout)?.unwrap_or_default();
             let mut interrupts = Interrupts::default();
             let waiting = || self.0.wait_for(binding, operation, count, timeout);
             let found = py.detach(|| block_on(waiting(), || interrupts.look()));
@@ -161,7 +153,7 @@ impl NativeSandbox {
     ) -> PyResult<()> {
         guarded(py, || {
             let answer = Answer::reply(reply(py, data, metadata)?);
-            self.0.answer(binding, with_conditions(py, answer, conditions)?);
+            self.0.answer(binding, with_conditions(answer, conditions)?);
             Ok(())
         })
     }
@@ -177,7 +169,7 @@ impl NativeSandbox {
     ) -> PyResult<()> {
         guarded(py, || {
             let answer = Answer::function(move |invocation| call(&function, invocation));
-            self.0.answer(binding, with_conditions(py, answer, conditions)?);
+            self.0.answer(binding, with_conditions(answer, conditions)?);
             Ok(())
         })
     }
@@ -198,7 +190,7 @@ impl NativeSandbox {
                 Some(message) => Answer::error(Error::new(code, message)),
                 None => Answer::error(code),
             };
-            self.0.answer(binding, with_conditions(py, answer, conditions)?);
+            self.0.answer(binding, with_conditions(answer, conditions)?);
             Ok(())
         })
     }
@@ -246,7 +238,7 @@ impl NativePushedEvent {
         timeout: &Bound<'_, PyAny>,
     ) -> PyResult<ProgressParts> {
         guarded(py, || {
-            let timeout = seconds(py, "timeout", timeout)?;
+            let timeout = convert::option("timeout", timeout)?.unwrap_or_default();
             let mut interrupts = Interrupts::default();
             let waiting = async {
                 match deliveries {
