@@ -24,6 +24,9 @@ macro_rules! for_each_error_code {
             InvalidSettings "INVALID_SETTINGS" "InvalidSettingsError" No
                 "A component's settings are missing, misspelt or contradict each other."
                 "Correct the named setting in the component's document.";
+            UnresolvedReference "UNRESOLVED_REFERENCE" "UnresolvedReferenceError" No
+                "A value that a document takes from a secret store or from the environment cannot be had."
+                "Check the name and the key that the text names, and that this process may read them.";
             UnknownType "UNKNOWN_TYPE" "UnknownTypeError" No
                 "No component of this type and version exists in this build."
                 "Check `spec.type` and `spec.version`; the text lists near names.";
@@ -51,6 +54,15 @@ macro_rules! for_each_error_code {
             PermissionDenied "PERMISSION_DENIED" "PermissionDeniedError" No
                 "The backend knows the caller but refuses the operation."
                 "Ask for the permission that the text names.";
+            UntrustedCertificate "UNTRUSTED_CERTIFICATE" "UntrustedCertificateError" No
+                "The backend's certificate was not issued by an authority that the component trusts, or names another host."
+                "Give the certificate of the backend's authority in the component's document, or correct the host name.";
+            ExpiredCertificate "EXPIRED_CERTIFICATE" "ExpiredCertificateError" No
+                "A certificate, the backend's or the component's own, is not valid now."
+                "Renew the certificate that the text names, or set this machine's clock right.";
+            TlsFailed "TLS_FAILED" "TlsFailedError" No
+                "The backend and the component do not agree on an encrypted connection."
+                "Check that the port speaks TLS, that TLS is switched on or off on both sides alike, and the client certificate.";
             Unavailable "UNAVAILABLE" "UnavailableError" Yes
                 "The backend cannot be reached; nothing was sent."
                 "Check that it runs and that its address is right; a later call may succeed.";

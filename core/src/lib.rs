@@ -17,6 +17,7 @@ mod error;
 mod event;
 pub mod event_loop;
 mod health;
+mod http;
 mod instances;
 pub mod logs;
 mod manifest;
@@ -29,6 +30,7 @@ mod runtime;
 mod settings;
 mod telemetry;
 pub mod testing;
+mod tls;
 mod transport;
 
 pub use binding::{Reply, Request};
@@ -49,9 +51,9 @@ pub mod component {
     pub use crate::binding::{Call, Driver, InputBinding, OutputBinding, Reading};
     pub use crate::dispatch::{Intake, SettledPrefix, Settler, Source};
     pub use crate::event::NewEvent;
-    pub use crate::manifest::{Component, Direction, Manifest, Property};
+    pub use crate::manifest::{Component, Direction, Manifest, Origin, Property};
     pub use crate::policy::Backoff;
-    pub use crate::registry::{ComponentType, register};
+    pub use crate::registry::{ComponentType, names, register};
     pub use crate::settings::{
         ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag, decode,
     };

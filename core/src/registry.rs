@@ -128,6 +128,11 @@ pub fn register(component_type: ComponentType) {
     insert(&mut write_with_built_in(), component_type);
 }
 
+/// The names of all component types that this process knows, aliases included, in alphabetical order.
+pub fn names() -> Vec<&'static str> {
+    write_with_built_in().keys().copied().collect()
+}
+
 fn insert(registry: &mut BTreeMap<&'static str, ComponentType>, component_type: ComponentType) {
     for alias in component_type.aliases {
         registry.insert(alias, component_type.clone());

@@ -55,6 +55,7 @@ def main() -> int:
         brokers=options.brokers,
         partitions=options.partitions,
         properties=dict(options.property),
+        listeners=dict(options.listener),
         advertise_port=options.advertise_port,
         data=options.data,
         fast_start=options.fast_start,
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--property", type=_property, action="append", default=[], metavar="K=V", help="a line of server.properties"
     )
+    parser.add_argument(
+        "--listener", type=_property, action="append", default=[], metavar="NAME=PROTOCOL", help="one more listener"
+    )
     parser.add_argument("--advertise-port", type=int, help="one broker only: the port of the proxy clients go through")
     parser.add_argument("--data", type=Path, metavar="DIR", help="keep the data here (default: a temporary folder)")
     parser.add_argument("--fast-start", action="store_true", help="quick to start, slow under load: not for benches")
@@ -112,7 +116,8 @@ def _description(cluster: KafkaCluster) -> dict[str, object]:
         {"id": broker.id, "port": broker.port, "pid": broker.process.pid if broker.process else None}
         for broker in cluster.brokers.values()
     ]
-    return {"bootstrap": cluster.bootstrap, "brokers": brokers, "data": str(cluster.data)}
+    listeners = {name: cluster.listener(name) for name in cluster.listeners}
+    return {"bootstrap": cluster.bootstrap, "listeners": listeners, "brokers": brokers, "data": str(cluster.data)}
 
 
 def _answer(cluster: KafkaCluster, words: list[str]) -> dict[str, object]:

@@ -33,6 +33,7 @@ class Broker:
     internal_port: int
     controller_port: int
     folder: Path
+    extra_ports: dict[str, int]
     process: subprocess.Popen[bytes] | None = None
     paused: bool = False
 
@@ -50,6 +51,7 @@ class KafkaCluster:
         partitions: int = 3,
         properties: Mapping[str, str] | None = None,
         *,
+        listeners: Mapping[str, str] | None = None,
         advertise_port: int | None = None,
         data: Path | None = None,
         fast_start: bool = False,
@@ -59,6 +61,9 @@ class KafkaCluster:
         if advertise_port is not None and brokers != 1:
             raise ValueError("only a cluster of one broker can advertise another port")
         self._count = brokers
+        # Further ones by name, each with its security protocol, such as {"LOCKED": "SASL_SSL"}; what it needs of
+        # settings comes with the properties.
+        self.listeners = dict(listeners or {})
         self._advertise_port = advertise_port
         self._fast_start = fast_start
         self._properties = _defaults(brokers, partitions) | dict(properties or {})
@@ -93,6 +98,10 @@ class KafkaCluster:
         """What clients connect to: behind a proxy, the proxy."""
         ports = [self._advertise_port or broker.port for broker in self.brokers.values()]
         return ",".join(f"127.0.0.1:{port}" for port in ports)
+
+    def listener(self, name: str) -> str:
+        """What clients of a further listener connect to."""
+        return ",".join(f"127.0.0.1:{broker.extra_ports[name]}" for broker in self.brokers.values())
 
     def start(self, number: int) -> None:
         """Starts a broker again, on the same port and data, and waits until it serves."""
@@ -176,9 +185,16 @@ class KafkaCluster:
                     raise
 
     def _choose_ports(self) -> None:
-        ports = free_ports(3 * self._count)
+        ports = free_ports((3 + len(self.listeners)) * self._count)
         self.brokers = {
-            number: Broker(number, ports.pop(), ports.pop(), ports.pop(), self.data / f"broker-{number}")
+            number: Broker(
+                number,
+                ports.pop(),
+                ports.pop(),
+                ports.pop(),
+                self.data / f"broker-{number}",
+                {name: ports.pop() for name in self.listeners},
+            )
             for number in range(1, self._count + 1)
         }
         voters = ",".join(f"{broker.id}@127.0.0.1:{broker.controller_port}" for broker in self.brokers.values())
@@ -189,13 +205,16 @@ class KafkaCluster:
             # Brokers talk to each other past CLIENT, so that a proxy in front of it sees clients only.
             listeners = {"CLIENT": broker.port, "INTERNAL": broker.internal_port, "CONTROLLER": broker.controller_port}
             advertised = {"CLIENT": self._advertise_port or broker.port, "INTERNAL": broker.internal_port}
+            protocols = dict.fromkeys(listeners, "PLAINTEXT") | self.listeners
+            listeners |= broker.extra_ports
+            advertised |= broker.extra_ports
             settings = {
                 "process.roles": "broker,controller",
                 "node.id": str(broker.id),
                 "controller.quorum.voters": voters,
                 "controller.listener.names": "CONTROLLER",
                 "inter.broker.listener.name": "INTERNAL",
-                "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+                "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
                 "listeners": _addresses(listeners),
                 "advertised.listeners": _addresses(advertised),
                 "log.dirs": str(broker.folder / "log"),

@@ -19,6 +19,7 @@ __all__ = [
     "ClosedError",
     "ComponentNotFoundError",
     "EventBlockedError",
+    "ExpiredCertificateError",
     "ForkedError",
     "InternalError",
     "InvalidManifestError",
@@ -30,11 +31,14 @@ __all__ = [
     "PermissionDeniedError",
     "QueueFullError",
     "TargetNotFoundError",
+    "TlsFailedError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownTypeError",
+    "UnresolvedReferenceError",
     "UnsupportedDirectionError",
     "UnsupportedOperationError",
+    "UntrustedCertificateError",
 ]
 
 
@@ -110,6 +114,16 @@ class InvalidSettingsError(BindwrightError):
     """
 
     code: ClassVar[str] = "INVALID_SETTINGS"
+
+
+class UnresolvedReferenceError(BindwrightError):
+    """A value that a document takes from a secret store or from the environment cannot
+    be had.
+
+    Check the name and the key that the text names, and that this process may read them.
+    """
+
+    code: ClassVar[str] = "UNRESOLVED_REFERENCE"
 
 
 class UnknownTypeError(BindwrightError):
@@ -192,6 +206,36 @@ class PermissionDeniedError(BindwrightError):
     """
 
     code: ClassVar[str] = "PERMISSION_DENIED"
+
+
+class UntrustedCertificateError(BindwrightError):
+    """The backend's certificate was not issued by an authority that the component
+    trusts, or names another host.
+
+    Give the certificate of the backend's authority in the component's document, or
+    correct the host name.
+    """
+
+    code: ClassVar[str] = "UNTRUSTED_CERTIFICATE"
+
+
+class ExpiredCertificateError(BindwrightError):
+    """A certificate, the backend's or the component's own, is not valid now.
+
+    Renew the certificate that the text names, or set this machine's clock right.
+    """
+
+    code: ClassVar[str] = "EXPIRED_CERTIFICATE"
+
+
+class TlsFailedError(BindwrightError):
+    """The backend and the component do not agree on an encrypted connection.
+
+    Check that the port speaks TLS, that TLS is switched on or off on both sides alike,
+    and the client certificate.
+    """
+
+    code: ClassVar[str] = "TLS_FAILED"
 
 
 class UnavailableError(BindwrightError):
@@ -302,6 +346,7 @@ BY_CODE: dict[str, type[BindwrightError]] = {
     "INVALID_OPTIONS": InvalidOptionsError,
     "INVALID_MANIFEST": InvalidManifestError,
     "INVALID_SETTINGS": InvalidSettingsError,
+    "UNRESOLVED_REFERENCE": UnresolvedReferenceError,
     "UNKNOWN_TYPE": UnknownTypeError,
     "COMPONENT_NOT_FOUND": ComponentNotFoundError,
     "UNSUPPORTED_DIRECTION": UnsupportedDirectionError,
@@ -311,6 +356,9 @@ BY_CODE: dict[str, type[BindwrightError]] = {
     "TARGET_NOT_FOUND": TargetNotFoundError,
     "UNAUTHENTICATED": UnauthenticatedError,
     "PERMISSION_DENIED": PermissionDeniedError,
+    "UNTRUSTED_CERTIFICATE": UntrustedCertificateError,
+    "EXPIRED_CERTIFICATE": ExpiredCertificateError,
+    "TLS_FAILED": TlsFailedError,
     "UNAVAILABLE": UnavailableError,
     "TIMEOUT": BindingTimeoutError,
     "OUTCOME_UNKNOWN": OutcomeUnknownError,

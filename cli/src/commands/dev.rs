@@ -1,47 +1,64 @@
 //! `bindwright dev …`: servers for development. They live in this process, and end with it.
 
 use bindwright::dev::{DEFAULT_PORT, DevBroker};
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::{Action, Command, Opt, Values};
+use crate::Failure;
 use crate::signals::Stop;
-use crate::{Failure, say};
+use crate::terminal::Terminal;
 
-pub(crate) const COMMAND: Command = Command {
-    name: "dev",
-    summary: "servers for development, without Docker and without a JVM",
-    help: "Servers for development, without Docker and without a JVM. They keep everything in memory.",
-    action: Action::Group(&[KAFKA]),
-};
+/// Servers for development, without Docker and without a JVM
+///
+/// They keep everything in memory.
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    #[command(subcommand)]
+    server: Server,
+}
 
-const KAFKA: Command = Command {
-    name: "kafka",
-    summary: "a Kafka broker on this machine",
-    help: "\
-Runs a Kafka broker for development until Ctrl-C or SIGTERM.
+#[derive(Debug, Subcommand)]
+enum Server {
+    Kafka(Kafka),
+}
 
-It listens on 127.0.0.1 only and wants no password. It keeps the newest 5 MB or 100,000 records of
-each partition in memory; nothing is written to disk, and everything is gone when it ends. Topics are
-made on first use, with 4 partitions. What clients can do with it: docs/dev-kafka.md.
+/// A Kafka broker on this machine
+///
+/// Runs a Kafka broker for development until Ctrl-C or SIGTERM.
+///
+/// It listens on 127.0.0.1 only and wants no password. It keeps the newest 5 MB or 100,000 records of each partition
+/// in memory; nothing is written to disk, and everything is gone when it ends. Topics are made on first use, with 4
+/// partitions. What clients can do with it: docs/dev-kafka.md.
+///
+/// The first line that it prints ends with its address, and is printed when it is ready.
+#[derive(Debug, Args)]
+struct Kafka {
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PORT)]
+    port: u16,
+}
 
-The first line that it prints ends with its address, and is printed when it is ready.",
-    action: Action::Run {
-        options: &[Opt {
-            name: "port",
-            value: "N",
-            summary: "the port to listen on: 9092 when left out; 0 takes a free one",
-        }],
-        run: kafka,
-    },
-};
+impl Dev {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<(), Failure> {
+        match &self.server {
+            Server::Kafka(kafka) => kafka.run(terminal),
+        }
+    }
+}
 
-fn kafka(values: &Values) -> Result<(), Failure> {
-    let port = values.parse("port", "a number from 0 to 65535")?.unwrap_or(DEFAULT_PORT);
-    // Before the broker: a signal that comes early must not be lost.
-    let stop = Stop::listen()?;
-    let broker = DevBroker::start(port)?;
-    say(&kafka_is_ready(&broker.bootstrap()))?;
-    stop.wait();
-    say("stopped\n")
+impl Kafka {
+    fn run(&self, terminal: &Terminal) -> Result<(), Failure> {
+        // Before the broker: a signal that comes early must not be lost.
+        let stop = Stop::listen()?;
+        let broker = DevBroker::start(self.port)?;
+        if terminal.is_json() {
+            terminal.say_json(&json!({ "brokers": broker.bootstrap() }))?;
+        } else {
+            terminal.say(&kafka_is_ready(&broker.bootstrap()))?;
+        }
+        stop.wait();
+        if terminal.is_json() { Ok(()) } else { terminal.say("stopped\n") }
+    }
 }
 
 fn kafka_is_ready(address: &str) -> String {

@@ -1,130 +1,88 @@
 //! The table of commands.
 //!
-//! A new command is one file beside this one with a `COMMAND`, and one line in [`ROOT`] or in its group.
+//! A new command is one file beside this one with a `clap::Args` that has a `run`, and one line in [`Command`]'s list.
 
 mod dev;
+mod version;
+
+use std::path::PathBuf;
+
+use bindwright::{Client, ClientOptions};
+use clap::{Args, Parser, Subcommand};
 
 use crate::Failure;
+use crate::terminal::{Color, Output, Terminal};
 
-/// One word of the command line.
-pub(crate) struct Command {
-    pub(crate) name: &'static str,
-    /// One line, for the list in the help of the group.
-    pub(crate) summary: &'static str,
-    /// What `--help` begins with.
-    pub(crate) help: &'static str,
-    pub(crate) action: Action,
+/// Bindwright: named connections to outside systems, for programs in any language.
+#[derive(Debug, Parser)]
+#[command(name = "bindwright", version, propagate_version = false, subcommand_required = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed or faults found, 2 not understood.")]
+pub(crate) struct Cli {
+    /// How results are printed.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        global = true,
+        default_value = "text",
+        help_heading = "Everywhere"
+    )]
+    pub(crate) output: Output,
+    /// Whether colours are used.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        help_heading = "Everywhere"
+    )]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
 }
 
-/// What a word leads to.
-pub(crate) enum Action {
-    /// More words.
-    Group(&'static [Command]),
-    /// Something to do.
-    Run { options: &'static [Opt], run: fn(&Values) -> Result<(), Failure> },
-}
+macro_rules! commands {
+    ($($(#[$doc:meta])* $variant:ident($arguments:ty);)*) => {
+        /// One word of the command line and what it leads to.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command { $($(#[$doc])* $variant($arguments),)* }
 
-/// An option with a value: `--name VALUE`.
-pub(crate) struct Opt {
-    pub(crate) name: &'static str,
-    pub(crate) value: &'static str,
-    pub(crate) summary: &'static str,
-}
-
-/// The options that were given.
-#[derive(Default)]
-pub(crate) struct Values(Vec<(&'static str, String)>);
-
-impl Values {
-    /// The last one given counts, so that a script's options can be overridden.
-    pub(crate) fn set(&mut self, name: &'static str, value: String) {
-        self.0.push((name, value));
-    }
-
-    /// The value as something else than text; `None` when the option was not given.
-    pub(crate) fn parse<T: std::str::FromStr>(
-        &self,
-        name: &str,
-        expected: &str,
-    ) -> Result<Option<T>, Failure> {
-        let Some((_, text)) = self.0.iter().rev().find(|(given, _)| *given == name) else { return Ok(None) };
-        let fault = |_| Failure::Usage(format!("--{name}: expected {expected}, got {text:?}"));
-        text.parse().map(Some).map_err(fault)
-    }
-}
-
-/// All commands.
-pub(crate) static ROOT: Command = Command {
-    name: "bindwright",
-    summary: "",
-    help: "Bindwright: named connections to outside systems, for programs in any language.",
-    action: Action::Group(&[dev::COMMAND]),
-};
-
-/// Says that there is no such command, and which one was probably meant.
-pub(crate) fn unknown(group: &[&str], word: &str, children: &[Command]) -> String {
-    let names: Vec<&str> = children.iter().map(|child| child.name).collect();
-    let whole = group.iter().copied().chain([word]).collect::<Vec<_>>().join(" ");
-    match nearest(word, &names) {
-        Some(near) => format!("no command {whole:?}; did you mean {near:?}?"),
-        None => format!("no command {whole:?}; there is: {}", names.join(", ")),
-    }
-}
-
-/// Says that there is no such option, and which one was probably meant.
-pub(crate) fn unknown_option(name: &str, options: &[Opt]) -> String {
-    let names: Vec<&str> = options.iter().map(|option| option.name).chain(["help"]).collect();
-    match nearest(name, &names) {
-        Some(near) => format!("no option \"--{name}\"; did you mean \"--{near}\"?"),
-        None => format!("no option \"--{name}\""),
-    }
-}
-
-/// The name with the fewest differing letters, when they are few.
-fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
-    let (distance, name) =
-        names.iter().map(|name| (distance(&word.to_lowercase(), name), *name)).min_by_key(|pair| pair.0)?;
-    (distance <= (name.len() / 3).max(1)).then_some(name)
-}
-
-/// How many letters must be added, removed, replaced or swapped with their neighbour.
-fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    for (row, letter) in left.iter().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, other) in right.iter().enumerate() {
-            let replaced = above[column] + usize::from(letter != other);
-            let mut best = replaced.min(above[column + 1] + 1).min(line[column] + 1);
-            let swapped = row > 0 && column > 0 && left[row - 1] == *other && *letter == right[column - 1];
-            if swapped {
-                best = best.min(before[column - 1] + 1);
+        impl Command {
+            pub(crate) fn run(&self, terminal: &Terminal) -> Result<(), Failure> {
+                match self { $(Self::$variant(arguments) => arguments.run(terminal),)* }
             }
-            line.push(best);
         }
-        before = std::mem::replace(&mut above, line);
-    }
-    above[right.len()]
+    };
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+commands! {
+    Dev(dev::Dev);
+    Version(version::Version);
+}
 
-    #[test]
-    fn a_near_name_is_offered_and_a_far_one_is_not() {
-        assert_eq!(nearest("dve", &["dev", "serve"]), Some("dev"));
-        assert_eq!(nearest("kafak", &["kafka"]), Some("kafka"));
-        assert_eq!(nearest("KAFKA", &["kafka"]), Some("kafka"));
-        assert_eq!(nearest("rabbit", &["kafka", "dev"]), None);
+/// Where components are found, for every command that needs them.
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // the texts are help texts
+pub(crate) struct Resources {
+    /// A folder of component files, or one such file; may be given more than once [default: what
+    /// BINDWRIGHT_RESOURCES names, else ./components, else ./resources]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) resources: Vec<PathBuf>,
+    /// Whose components these are: what `scopes` in their documents name [default: APP_ID]
+    #[arg(long, value_name = "ID")]
+    pub(crate) app_id: Option<String>,
+}
+
+impl Resources {
+    /// What a client of these would be opened with.
+    pub(crate) fn options(&self) -> ClientOptions {
+        let resources = (!self.resources.is_empty()).then(|| self.resources.clone());
+        ClientOptions { resources, app_id: self.app_id.clone(), ..ClientOptions::default() }
     }
 
-    #[test]
-    fn a_distance_counts_the_letters_to_change() {
-        assert_eq!(distance("", "dev"), 3);
-        assert_eq!(distance("kafka", "kafka"), 0);
-        assert_eq!(distance("kafak", "kafka"), 1);
-        assert_eq!(distance("kfka", "kafkas"), 2);
+    /// A client of these, embedded.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::open(ClientOptions { hot_reload: Some(false), ..self.options() })?)
     }
 }

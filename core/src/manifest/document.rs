@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::yaml::{Content, Flaw, Node};
-use super::{Component, Direction, Property, References, Scope};
+use super::{Component, Direction, Origin, Property, References, Scope};
 use crate::error::{Error, ErrorCode, Place};
 use crate::settings::parse_go_duration;
 
@@ -208,7 +208,8 @@ fn resolve(item: &Node, file: &Arc<str>, references: References) -> Result<Optio
     let value = value.map_err(|flaw| Flaw { message: format!("{name}: {}", flaw.message).into(), ..flaw })?;
     let name_place = place_of(name_node, file);
     let value_place = value_node.map_or_else(|| name_place.clone(), |node| place_of(node, file));
-    Ok(Some(Property { name, value: value.unwrap_or_default(), name_place, value_place }))
+    let origin = Origin::Document;
+    Ok(Some(Property { name, value: value.unwrap_or_default(), name_place, value_place, origin }))
 }
 
 /// Each exact name once, the last one given; names that differ only in case contradict each other.

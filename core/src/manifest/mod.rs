@@ -95,6 +95,30 @@ pub struct Property {
     pub name_place: Place,
     /// Where the value stands.
     pub value_place: Place,
+    /// Where the value comes from.
+    pub origin: Origin,
+}
+
+/// Where a property's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// It is written in the document.
+    Document,
+    /// From an environment variable, by `envRef`.
+    Environment {
+        /// The variable's name.
+        variable: String,
+    },
+    /// From a secret store, by `secretKeyRef`. Such a value is shown nowhere.
+    Secret {
+        /// The secret store component's name.
+        store: String,
+        /// The secret's name.
+        name: String,
+        /// The key inside the secret.
+        key: String,
+    },
 }
 
 impl fmt::Debug for Property {

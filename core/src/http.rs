@@ -1,0 +1,92 @@
+//! Requests over HTTP to what stands beside a backend: token servers, schema registries, the clouds.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_openssl::client::legacy::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::tls::{self, Tls};
+
+/// The most that an answer may have. Tokens and schemas are far smaller.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// A client for `http` and `https` addresses that keeps its connections. It follows no redirects and uses no proxy.
+#[derive(Clone)]
+pub(crate) struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl HttpClient {
+    /// # Errors
+    /// `INVALID_SETTINGS` when the certificates or the key cannot be read.
+    pub(crate) fn new(tls: &Tls) -> Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let mut connector = HttpsConnector::with_connector(tcp, tls.connector()?).map_err(|error| {
+            Error::new(ErrorCode::InvalidSettings, "TLS cannot be set up").backend(error.to_string())
+        })?;
+        if tls.skip_verify {
+            connector.set_callback(|connection, _| {
+                connection.set_verify_hostname(false);
+                Ok(())
+            });
+        }
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// The answer, whatever its status. Must be polled inside the runtime.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when there is no connection, `UNTRUSTED_CERTIFICATE`, `EXPIRED_CERTIFICATE` or `TLS_FAILED`,
+    /// `TIMEOUT`, `BACKEND_ERROR` for an answer that breaks off or is longer than 4 MiB. The texts name scheme, host
+    /// and port, never the path or the query.
+    pub(crate) async fn send(&self, request: Request<Bytes>, deadline: Instant) -> Result<Response<Bytes>> {
+        let target = target(&request);
+        let answer = async {
+            let answer =
+                self.0.request(request.map(Full::new)).await.map_err(|error| failed(&error, &target))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| {
+                let message = format!("the answer of {target} cannot be read");
+                Error::new(ErrorCode::Backend, message).backend(error.to_string())
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(ErrorCode::Timeout, format!("{target} did not answer in time"))),
+        }
+    }
+}
+
+fn target(request: &Request<Bytes>) -> String {
+    let uri = request.uri();
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}", uri.scheme_str().unwrap_or("http"))
+}
+
+fn failed(error: &hyper_util::client::legacy::Error, target: &str) -> Error {
+    // The cause is at the end of the chain, and the first links say only that there was one.
+    let mut words = Vec::new();
+    let mut link: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(cause) = link {
+        let text = cause.to_string();
+        if words.last().is_none_or(|last: &String| !last.contains(&text)) {
+            words.push(text);
+        }
+        link = cause.source();
+    }
+    let text = words.join(": ");
+    match tls::code_of(&text) {
+        Some(code) => Error::new(code, format!("no encrypted connection to {target}")).backend(text),
+        None if error.is_connect() => {
+            Error::new(ErrorCode::Unavailable, format!("no connection to {target}")).backend(text)
+        }
+        None => Error::new(ErrorCode::Unavailable, format!("the connection to {target} broke")).backend(text),
+    }
+}
