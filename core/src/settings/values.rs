@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -137,6 +138,37 @@ from_text! {
     Millis(Duration): |text| parse_duration(text, Duration::from_millis(1));
     ByteSize(u64): parse_byte_size;
     CommaList(Vec<String>): |text| Ok(split_at_commas(text));
+}
+
+/// What a document may hold for a type that is read from its text: JSON Schema for editors.
+macro_rules! schemas {
+    ($($type:ident: $schema:tt;)*) => {
+        $(
+            impl JsonSchema for $type {
+                fn inline_schema() -> bool {
+                    true
+                }
+
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    stringify!($type).into()
+                }
+
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!($schema)
+                }
+            }
+        )*
+    };
+}
+
+schemas! {
+    Flag: { "type": ["boolean", "string", "integer"] };
+    StrictFlag: { "type": ["boolean", "string", "integer"] };
+    Seconds: { "type": ["string", "integer"], "x-unit": "s" };
+    Millis: { "type": ["string", "integer"], "x-unit": "ms" };
+    ByteSize: { "type": ["string", "integer"], "x-unit": "bytes" };
+    CommaList: { "type": "string" };
+    Secret: { "type": "string", "writeOnly": true };
 }
 
 fn split_at_commas(text: &str) -> Vec<String> {
