@@ -11,7 +11,7 @@ use openssl::x509::store::X509StoreBuilder;
 use crate::error::{Error, ErrorCode, Result};
 
 /// What a component's settings say about TLS. The default trusts what this machine trusts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     /// PEM certificates of authorities, trusted instead of those of this machine.
     pub(crate) authorities: Option<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Tls {
 }
 
 /// Who the component is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) certificates: String,
     pub(crate) key: String,

@@ -17,6 +17,7 @@ use super::ffi::{OfThisProcess, QueueSignal, may_be_persisted};
 use super::guard::{self, log};
 use super::partition::Batch;
 use super::pending::{Receipt, Record, Written};
+use super::tokens::{Listener, News, Tokens};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 
@@ -48,6 +49,8 @@ pub(super) struct ClusterHealth {
     state: Mutex<HealthState>,
     /// Woken when the state turns bad, and by whoever cannot wait for the next look.
     pub(super) changed: tokio::sync::Notify,
+    /// Wakes those who wait in vain, because nobody can log in.
+    pub(super) refused: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -59,6 +62,10 @@ struct HealthState {
     fatal: bool,
     /// What the last look found wrong.
     trouble: Option<Error>,
+    /// Why the last token did not come, where tokens are needed.
+    no_token: Option<Error>,
+    /// There is no token at all: the one before has expired, or there never was one.
+    locked_out: bool,
 }
 
 impl ClusterHealth {
@@ -75,7 +82,9 @@ impl ClusterHealth {
         let state = self.state.lock();
         let text = state.last_error.as_ref();
         let away = state.unreachable || (!state.connected && text.is_some());
-        let error = if away {
+        let error = if state.no_token.is_some() {
+            state.no_token.clone()
+        } else if away {
             let error = Error::new(ErrorCode::Unavailable, "the cluster cannot be reached");
             Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
         } else if state.fatal {
@@ -114,7 +123,32 @@ impl ClusterHealth {
     }
 
     pub(super) fn replaced(&self) {
-        self.state.lock().fatal = false;
+        let mut state = self.state.lock();
+        state.fatal = false;
+        // A new producer cannot connect either, and would keep what it is given to itself.
+        state.unreachable |= state.locked_out;
+    }
+
+    /// How it is with tokens; `locked_out` when there is none that can be used.
+    fn set_tokens(&self, error: Option<Error>, locked_out: bool) {
+        let mut state = self.state.lock();
+        let refuses = locked_out && error.is_some();
+        (state.no_token, state.locked_out) = (error, locked_out);
+        drop(state);
+        if refuses {
+            self.refused.notify_waiters();
+        }
+        self.changed.notify_one();
+    }
+
+    /// Why nobody can log in. `None` also while the first token is awaited.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        let state = self.state.lock();
+        state.no_token.clone().filter(|_| state.locked_out)
+    }
+
+    pub(super) fn is_locked_out(&self) -> bool {
+        self.state.lock().locked_out
     }
 
     /// Adds the client library's own words about what is wrong, if it has any.
@@ -146,6 +180,18 @@ impl ClusterHealth {
         }
         drop(state);
         self.changed.notify_one();
+    }
+}
+
+impl Listener for BaseProducer<Context> {
+    fn heard(&self, news: &News) {
+        news.give_to(self.client());
+    }
+}
+
+impl Listener for ClusterHealth {
+    fn heard(&self, news: &News) {
+        self.set_tokens(news.error.clone(), news.token.is_none());
     }
 }
 
@@ -238,6 +284,7 @@ impl Connection {
     pub(super) fn open(
         config: &ClientConfig,
         health: Arc<ClusterHealth>,
+        tokens: Option<&Tokens>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         let batches_out = Arc::new(AtomicUsize::new(0));
@@ -246,6 +293,9 @@ impl Connection {
         let producer = BaseProducer::from_config_and_context(config, context)
             .map_err(|error| failure::from_kafka(&error, "the producer does not start"))?;
         let producer = Arc::new(producer);
+        if let Some(tokens) = tokens {
+            tokens.tell(&producer);
+        }
         let signal = QueueSignal::new(&producer, wake);
         Ok(Self { native: OfThisProcess::new(Native { signal, producer }), batches_out })
     }

@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::guard::{self, log};
 use super::progress::Alarm;
+use super::tokens::{Listener, News, Tokens};
 use super::{connection, failure};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
@@ -73,12 +74,15 @@ struct Trouble {
     last: Option<Error>,
     /// Topics that do not exist: true however well the connection works.
     missing: Option<Error>,
+    /// Why the last token did not come, where tokens are needed.
+    no_token: Option<Error>,
 }
 
 impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        let error = trouble.last.as_ref().or(trouble.outside.as_ref()).or(trouble.missing.as_ref()).cloned();
+        let reasons = [&trouble.no_token, &trouble.last, &trouble.outside, &trouble.missing];
+        let error = reasons.into_iter().find_map(Clone::clone);
         let state = match (trouble.joined, &error) {
             (false, _) => State::Connecting,
             (true, Some(_)) => State::Degraded,
@@ -118,6 +122,18 @@ impl Status {
 
     pub(super) fn set_missing(&self, error: Option<Error>) {
         self.0.lock().missing = error;
+    }
+}
+
+impl Listener for Status {
+    fn heard(&self, news: &News) {
+        self.0.lock().no_token = news.error.clone();
+    }
+}
+
+impl Listener for KafkaConsumer {
+    fn heard(&self, news: &News) {
+        news.give_to(self.client());
     }
 }
 
@@ -210,11 +226,16 @@ pub(super) fn start(
     config: &ClientConfig,
     alarm: &Arc<Alarm>,
     status: &Arc<Status>,
+    tokens: Option<&Tokens>,
 ) -> Result<Arc<KafkaConsumer>> {
     let context = Context { status: status.clone(), ..Context::default() };
     let mut consumer: KafkaConsumer = BaseConsumer::from_config_and_context(config, context)
         .map_err(|error| failure::from_kafka(&error, "the consumer does not start"))?;
     let alarm = alarm.clone();
     consumer.set_nonempty_callback(move || guard::quietly(|| alarm.ring()));
-    Ok(Arc::new(consumer))
+    let consumer = Arc::new(consumer);
+    if let Some(tokens) = tokens {
+        tokens.tell(&consumer);
+    }
+    Ok(consumer)
 }

@@ -18,6 +18,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::guard;
+use super::tokens::Token;
 use crate::process;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
@@ -270,6 +271,34 @@ pub(super) fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     // SAFETY: the message is borrowed and comes from a delivery report.
     let status = unsafe { sys::rd_kafka_message_status(message.ptr()) };
     status != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}
+
+/// Gives a client the token that it logs in with from now on, and lets connections that wait for one go on. `false`
+/// when librdkafka refuses it. Its reason is not passed on, because it can quote the token.
+pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &Token) -> bool {
+    let text = |text: &str| CString::new(text).ok();
+    let (Some(value), Some(principal)) = (text(token.value.expose()), text(&token.principal)) else {
+        return false;
+    };
+    let extensions: Option<Vec<CString>> =
+        token.extensions.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
+    let Some(extensions) = extensions else { return false };
+    let mut addresses: Vec<_> = extensions.iter().map(|text| text.as_ptr()).collect();
+    let mut reason = [0; 256];
+    // SAFETY: the client is alive; librdkafka copies every text, and writes no more of its reason than it is told.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.expires_at_ms(),
+            principal.as_ptr(),
+            addresses.as_mut_ptr(),
+            addresses.len(),
+            reason.as_mut_ptr(),
+            reason.len(),
+        )
+    };
+    code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 /// Changes the address that a mock cluster's broker gives to clients, and how long it waits for more members of a new

@@ -15,6 +15,7 @@ use super::guard::{self, log};
 use super::reader::{Ended, Reader, Shared};
 use super::settings::KafkaSettings;
 use super::stall::StallWatch;
+use super::tokens::Tokens;
 use crate::dispatch::Intake;
 use crate::error::Result;
 
@@ -36,6 +37,8 @@ pub(super) struct Life {
     pub(super) settings: Arc<KafkaSettings>,
     pub(super) intake: Intake,
     pub(super) shared: Arc<Shared>,
+    /// What consumers log in with, where they need tokens.
+    pub(super) tokens: Option<Arc<Tokens>>,
     /// Tells how reading ended, and goes last: whoever listens knows by that when the group is left.
     pub(super) tell: Sender<Result<()>>,
 }
@@ -85,7 +88,8 @@ impl Life {
             if self.is_stopped() {
                 return None;
             }
-            match consumer::start(&self.config, &self.shared.alarm, &self.shared.status) {
+            let tokens = self.tokens.as_deref();
+            match consumer::start(&self.config, &self.shared.alarm, &self.shared.status, tokens) {
                 Ok(consumer) => return Some(consumer),
                 Err(error) => self.shared.status.broken(error),
             }

@@ -18,6 +18,7 @@ use super::ffi::NewestOffsets;
 use super::guard::{self, log};
 use super::reader::{PartitionKey, Reader};
 use super::stall::Verdict;
+use super::tokens::News;
 use crate::error::{Error, ErrorCode, Result};
 use crate::runtime;
 
@@ -118,9 +119,10 @@ impl Reader {
             );
             let found = Arc::new(Mutex::new(Found::NotYet));
             let (config, place, alarm) = (self.config.clone(), key.clone(), self.shared.alarm.clone());
+            let news = self.tokens.as_ref().map(|tokens| tokens.news()).unwrap_or_default();
             let result = found.clone();
             let look = move || {
-                let seen = guard::caught("a second reader", || look(&config, &place, position));
+                let seen = guard::caught("a second reader", || look(&config, &place, position, &news));
                 *result.lock() = seen.unwrap_or(Found::Unknown);
                 alarm.ring();
             };
@@ -179,11 +181,12 @@ impl ClientContext for Silent {
 impl ConsumerContext for Silent {}
 
 /// Reads a partition from a position with a connection of its own and without joining the group. Blocks.
-fn look(config: &ClientConfig, (topic, partition): &PartitionKey, position: i64) -> Found {
+fn look(config: &ClientConfig, (topic, partition): &PartitionKey, position: i64, news: &News) -> Found {
     let mut config = config.clone();
     config.set("enable.partition.eof", "true").set("allow.auto.create.topics", "false");
     let mut place = TopicPartitionList::new();
     let Ok(reader) = BaseConsumer::from_config_and_context(&config, Silent) else { return Found::Unknown };
+    news.give_to(reader.client());
     if place.add_partition_offset(topic, *partition, Offset::Offset(position)).is_err()
         || reader.assign(&place).is_err()
     {

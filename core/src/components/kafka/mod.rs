@@ -36,6 +36,7 @@ mod settings;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod topology;
 
 use crate::registry::ComponentType;

@@ -14,6 +14,7 @@ use super::partitioner::{self, Keyless};
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
 use super::sender::Sender;
 use super::settings::KafkaSettings;
+use super::tokens::Tokens;
 use super::topology::Topology;
 use crate::binding::{Call, Driver, OutputBinding, Reply, Request};
 use crate::body::Body;
@@ -53,7 +54,13 @@ impl KafkaOutput {
                 .component(component.name.clone())
                 .place(component.place.clone()));
         };
-        let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
+        let tokens = settings.security.token_source().map(Tokens::of).transpose()?;
+        let sender = Sender::open(
+            topic.clone(),
+            settings.producer_config(),
+            settings.producer_connections,
+            tokens,
+        )?;
         // Connecting begins here, and not with the first call.
         let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
         Ok(Self {

@@ -24,6 +24,7 @@ use super::lookout::Lookout;
 use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
+use super::tokens::Tokens;
 use super::{failure, record};
 use crate::dispatch::{Intake, Source};
 use crate::error::{Error, ErrorCode, Result};
@@ -111,6 +112,7 @@ pub(super) struct Reader {
     pub(super) settings: Arc<KafkaSettings>,
     pub(super) intake: Intake,
     pub(super) shared: Arc<Shared>,
+    pub(super) tokens: Option<Arc<Tokens>>,
     pub(super) assigned: BTreeMap<PartitionKey, Assigned>,
     pub(super) commit_out: Option<CommitOut>,
     /// Why the last commit that was answered failed.
@@ -132,10 +134,14 @@ impl Reader {
         intake: Intake,
     ) -> Result<ReaderHandle> {
         let shared = Arc::new(Shared::default());
+        let tokens = settings.security.token_source().map(Tokens::of).transpose()?;
+        if let Some(tokens) = &tokens {
+            tokens.tell(&shared.status);
+        }
         // The first consumer is made here, so that options which librdkafka refuses fail at once.
-        let consumer = consumer::start(config, &shared.alarm, &shared.status)?;
+        let consumer = consumer::start(config, &shared.alarm, &shared.status, tokens.as_deref())?;
         let (tell, told) = mpsc::channel();
-        let life = Life { config: config.clone(), settings, intake, shared: shared.clone(), tell };
+        let life = Life { config: config.clone(), settings, intake, shared: shared.clone(), tokens, tell };
         std::thread::Builder::new()
             .name("bindwright-read".to_owned())
             .spawn(move || life.live(consumer))
@@ -151,6 +157,7 @@ impl Reader {
             settings: life.settings.clone(),
             intake: life.intake.clone(),
             shared: life.shared.clone(),
+            tokens: life.tokens.clone(),
             assigned: BTreeMap::new(),
             commit_out: None,
             commit_refused: None,

@@ -1,5 +1,6 @@
 //! The sending machinery of one component: partitions, producers, and whoever serves them.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::Thread;
@@ -14,6 +15,7 @@ use super::ffi::OfThisProcess;
 use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
+use super::tokens::{Listener, News, Tokens};
 use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -31,6 +33,8 @@ pub(super) struct Sender {
     config: ClientConfig,
     idempotent: bool,
     most_connections: usize,
+    /// What its producers log in with, where they need tokens.
+    tokens: Option<Arc<Tokens>>,
     pub(super) health: Arc<ClusterHealth>,
     pub(super) partitions: ArcSwapOption<Vec<Arc<Partition>>>,
     connections: ArcSwap<Vec<Arc<Connection>>>,
@@ -77,15 +81,21 @@ impl Wake {
 }
 
 impl Sender {
-    pub(super) fn open(topic: String, config: ClientConfig, most_connections: usize) -> Result<Arc<Self>> {
+    pub(super) fn open(
+        topic: String,
+        config: ClientConfig,
+        most_connections: usize,
+        tokens: Option<Arc<Tokens>>,
+    ) -> Result<Arc<Self>> {
         let health = Arc::new(ClusterHealth::default());
         let wake = Arc::new(Wake::default());
-        let first = Arc::new(connect(&config, &health, &wake)?);
+        let first = Arc::new(connect(&config, &health, tokens.as_deref(), &wake)?);
         let sender = Arc::new(Self {
             topic,
             idempotent: config.get("enable.idempotence") == Some("true"),
             config,
             most_connections,
+            tokens,
             health,
             partitions: ArcSwapOption::empty(),
             connections: ArcSwap::from_pointee(vec![first]),
@@ -107,6 +117,9 @@ impl Sender {
             .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to send from: {error}")))?;
         sender.wake.server.store(Some(Arc::new(server.thread().clone())));
         *sender.server.lock() = Some(server);
+        if let Some(tokens) = &sender.tokens {
+            tokens.tell(&sender);
+        }
         Ok(sender)
     }
 
@@ -126,7 +139,15 @@ impl Sender {
     }
 
     fn pump(&self, partition: &Arc<Partition>) {
-        let handed_over = partition.pump(&self.topic, || self.choose_connection());
+        let nobody = Cell::new(false);
+        let handed_over = partition.pump(&self.topic, || {
+            let chosen = self.choose_connection();
+            nobody.set(chosen.is_none());
+            chosen
+        });
+        if nobody.get() && let Some(error) = self.health.refusal() {
+            partition.refuse(&error);
+        }
         // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.
         if handed_over > 0 && !self.wake.taken.load(Ordering::SeqCst) {
             self.wake.unpark_server();
@@ -138,6 +159,20 @@ impl Sender {
         if let Some(partitions) = &*self.partitions.load() {
             for partition in partitions.iter() {
                 self.pump(partition);
+            }
+        }
+    }
+
+    /// Fails what waits for a cluster that is away, when nobody can log in there.
+    pub(super) fn refuse_waiting(&self) {
+        if self.health.is_reachable() {
+            return;
+        }
+        if let Some(error) = self.health.refusal()
+            && let Some(partitions) = &*self.partitions.load()
+        {
+            for partition in partitions.iter() {
+                partition.refuse(&error);
             }
         }
     }
@@ -193,7 +228,7 @@ impl Sender {
     /// Opens one more connection when the bound on requests of the existing ones holds a crowd back for long.
     fn watch_crowd(&self, batch: &Batch) {
         let connections = self.connections.load();
-        if connections.len() >= self.most_connections {
+        if connections.len() >= self.most_connections || self.health.is_locked_out() {
             return;
         }
         let held_back = batch.connection.batches_out() >= REQUESTS_AT_ONCE && batch.age() >= SLOW_BATCH;
@@ -201,7 +236,7 @@ impl Sender {
             self.crowded.store(0, Ordering::Relaxed);
         } else if self.crowded.fetch_add(1, Ordering::Relaxed) + 1 >= CROWD {
             self.crowded.store(0, Ordering::Relaxed);
-            match connect(&self.config, &self.health, &self.wake) {
+            match self.connect() {
                 Ok(connection) => {
                     let mut more = connections.to_vec();
                     more.push(Arc::new(connection));
@@ -218,6 +253,10 @@ impl Sender {
         }
     }
 
+    fn connect(&self) -> Result<Connection> {
+        connect(&self.config, &self.health, self.tokens.as_deref(), &self.wake)
+    }
+
     fn is_busy(&self) -> bool {
         self.connections.load().iter().any(|connection| connection.batches_out() > 0)
     }
@@ -225,7 +264,7 @@ impl Sender {
     /// Replaces producers after a fatal error: librdkafka refuses every further record of such a one. What it had
     /// is reported as failed first.
     pub(super) fn replace_producers(&self) -> Result<()> {
-        let fresh = Arc::new(connect(&self.config, &self.health, &self.wake)?);
+        let fresh = Arc::new(self.connect()?);
         let old = self.connections.swap(Arc::new(vec![fresh]));
         let patience = Instant::now() + Duration::from_secs(5);
         while old.iter().any(|connection| connection.batches_out() > 0) && Instant::now() < patience {
@@ -270,9 +309,21 @@ impl Sender {
     }
 }
 
-fn connect(config: &ClientConfig, health: &Arc<ClusterHealth>, wake: &Arc<Wake>) -> Result<Connection> {
+fn connect(
+    config: &ClientConfig,
+    health: &Arc<ClusterHealth>,
+    tokens: Option<&Tokens>,
+    wake: &Arc<Wake>,
+) -> Result<Connection> {
     let wake = wake.clone();
-    Connection::open(config, health.clone(), move || wake.notify())
+    Connection::open(config, health.clone(), tokens, move || wake.notify())
+}
+
+impl Listener for Sender {
+    fn heard(&self, news: &News) {
+        self.health.heard(news);
+        self.refuse_waiting();
+    }
 }
 
 /// The server thread: brings reports home whenever no blocking caller does.

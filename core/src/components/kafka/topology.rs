@@ -1,6 +1,7 @@
 //! What the sending side knows of its topic and its cluster: asked for as soon as it is opened, looked after ever
 //! since, by one task. Calls that need it wait for what that task finds.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -64,14 +65,26 @@ impl Topology {
     async fn discovered(&self) -> Result<Arc<Vec<Arc<Partition>>>> {
         let arrived = Instant::now();
         let mut failures = self.failures.clone();
+        let mut refused = pin!(self.sender.health.refused.notified());
+        // From here on no refusal is missed.
+        refused.as_mut().enable();
         // Do not wait for the next look's time.
         self.sender.health.changed.notify_one();
         loop {
             if let Some(partitions) = self.sender.partitions.load_full() {
                 return Ok(partitions);
             }
-            if failures.changed().await.is_err() {
-                return Err(Error::new(ErrorCode::Closed, "the component is closed"));
+            if let Some(error) = self.sender.health.refusal() {
+                return Err(error);
+            }
+            tokio::select! {
+                changed = failures.changed() => if changed.is_err() {
+                    return Err(Error::new(ErrorCode::Closed, "the component is closed"));
+                },
+                () = refused.as_mut() => {
+                    refused.set(self.sender.health.refused.notified());
+                    continue;
+                }
             }
             if let Some(failure) = &*failures.borrow_and_update()
                 && failure.began >= arrived
@@ -83,6 +96,9 @@ impl Topology {
 
     /// `UNAVAILABLE`, with the client library's own words.
     pub(super) fn unreachable(&self, what: &'static str) -> Error {
+        if self.sender.health.is_locked_out() {
+            return Error::new(ErrorCode::Unavailable, what).backend("the token to log in with has not come yet");
+        }
         self.sender.health.explain(Error::new(ErrorCode::Unavailable, what))
     }
 
@@ -163,6 +179,7 @@ impl Watch {
             return PAUSE_WHEN_MISSING;
         }
         self.unanswered += 1;
+        sender.refuse_waiting();
         if self.unanswered >= UNANSWERED {
             let error =
                 Error::new(ErrorCode::Unavailable, "the cluster does not answer").backend(code.to_string());

@@ -15,7 +15,7 @@ use crate::settings::{self, CommaList, Millis, RuntimeSettings, Seconds};
 
 use raw::{BackOffPolicy, Raw};
 pub(super) use raw::{Compression, InitialOffset, RebalanceStrategy, RequiredAcks};
-pub(super) use security::{Aws, Mechanism, Oidc, Proof, Sasl, Security, TokenSource};
+pub(super) use security::{Assertion, Aws, Mechanism, Oidc, Proof, Sasl, Security, TokenSource};
 
 /// Less or more than these for `stallTimeout` means the same.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);

@@ -139,13 +139,14 @@ pub(in crate::components::kafka) struct Raw {
     pub(in crate::components::kafka) oidc_scopes: Option<CommaList>,
     /// A JSON object of texts that go to the broker with the token.
     pub(in crate::components::kafka) oidc_extensions: Option<String>,
-    /// The certificate of `oidc_private_key_jwt`, PEM.
+    /// The certificate of `oidcClientAssertionKey`, PEM: the assertion names it, for servers that look for it.
     pub(in crate::components::kafka) oidc_client_assertion_cert: Option<Secret>,
     /// The RSA key of `oidc_private_key_jwt`, PEM: signs the assertion that stands for a client secret.
     pub(in crate::components::kafka) oidc_client_assertion_key: Option<Secret>,
     /// Sent with the request for a token.
     pub(in crate::components::kafka) oidc_resource: Option<String>,
-    /// The audience of the assertion. Default: `oidcTokenEndpoint`.
+    /// The audience: with `oidc_private_key_jwt` of the assertion (default: `oidcTokenEndpoint`), with `oidc` sent with
+    /// the request for a token (default: not sent).
     pub(in crate::components::kafka) oidc_audience: Option<String>,
     /// The `kid` in the assertion's header.
     pub(in crate::components::kafka) oidc_kid: Option<String>,
@@ -167,6 +168,10 @@ pub(in crate::components::kafka) struct Raw {
     /// The name of that session. Default `DaprDefaultSession`.
     #[serde(alias = "awsStsSessionName")]
     pub(in crate::components::kafka) session_name: Option<String>,
+    /// IAM Roles Anywhere, which this version does not know: an error with `awsiam`.
+    pub(in crate::components::kafka) trust_anchor_arn: Option<String>,
+    /// As `trustAnchorArn`.
+    pub(in crate::components::kafka) trust_profile_arn: Option<String>,
     /// A schema registry in Confluent's style.
     #[serde(rename = "schemaRegistryURL")]
     pub(in crate::components::kafka) schema_registry_url: Option<String>,

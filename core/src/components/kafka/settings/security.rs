@@ -33,20 +33,22 @@ pub(in crate::components::kafka) enum Mechanism {
 }
 
 /// Where a token comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::kafka) enum TokenSource {
     Oidc(Oidc),
     Aws(Aws),
 }
 
 /// A token server that takes client credentials.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::kafka) struct Oidc {
     pub(in crate::components::kafka) endpoint: String,
     pub(in crate::components::kafka) client_id: Secret,
     pub(in crate::components::kafka) proof: Proof,
     pub(in crate::components::kafka) scopes: Vec<String>,
     pub(in crate::components::kafka) resource: Option<String>,
+    /// Whom the token is for, where the request says that.
+    pub(in crate::components::kafka) audience: Option<String>,
     /// Sent to the broker with the token.
     pub(in crate::components::kafka) extensions: Vec<(String, String)>,
     /// What the token server's certificate is checked with.
@@ -54,19 +56,24 @@ pub(in crate::components::kafka) struct Oidc {
 }
 
 /// How the component proves to the token server who it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::kafka) enum Proof {
     Secret(Secret),
-    /// A signed assertion.
-    Assertion {
-        key: Secret,
-        audience: String,
-        key_id: Option<String>,
-    },
+    Assertion(Assertion),
+}
+
+/// What a signed assertion is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::components::kafka) struct Assertion {
+    pub(in crate::components::kafka) key: Secret,
+    /// Tells the server which key it is.
+    pub(in crate::components::kafka) certificate: Option<Secret>,
+    pub(in crate::components::kafka) audience: String,
+    pub(in crate::components::kafka) key_id: Option<String>,
 }
 
 /// Credentials of AWS, which are the token themselves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::kafka) struct Aws {
     pub(in crate::components::kafka) region: String,
     /// Access key and secret key; without them the default chain.
@@ -105,6 +112,14 @@ struct Reading<'a, Invalid, Warn> {
 }
 
 impl Security {
+    /// Where tokens come from, where the component logs in with tokens.
+    pub(in crate::components::kafka) fn token_source(&self) -> Option<&TokenSource> {
+        match &self.sasl {
+            Some(Sasl::Token(source)) => Some(source),
+            Some(Sasl::Password { .. }) | None => None,
+        }
+    }
+
     pub(super) fn of(
         raw: &Raw,
         invalid: &impl Fn(&str, String) -> Error,
@@ -221,18 +236,22 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
         let Some(endpoint) = text(raw.oidc_token_endpoint.as_ref()) else {
             return Err(self.needed("oidcTokenEndpoint", what));
         };
+        self.check_endpoint(&endpoint)?;
         let need = |secret: Option<&Secret>, setting: &str| {
             given(secret).cloned().ok_or_else(|| self.needed(setting, what))
         };
         let client_id = need(raw.oidc_client_id.as_ref(), "oidcClientID")?;
-        let proof = if auth_type == AuthType::Oidc {
-            Proof::Secret(need(raw.oidc_client_secret.as_ref(), "oidcClientSecret")?)
+        let given_audience = text(raw.oidc_audience.as_ref());
+        let (proof, audience) = if auth_type == AuthType::Oidc {
+            (Proof::Secret(need(raw.oidc_client_secret.as_ref(), "oidcClientSecret")?), given_audience)
         } else {
-            Proof::Assertion {
+            let assertion = Assertion {
                 key: need(raw.oidc_client_assertion_key.as_ref(), "oidcClientAssertionKey")?,
-                audience: text(raw.oidc_audience.as_ref()).unwrap_or_else(|| endpoint.clone()),
+                certificate: given(raw.oidc_client_assertion_cert.as_ref()).cloned(),
+                audience: given_audience.unwrap_or_else(|| endpoint.clone()),
                 key_id: text(raw.oidc_kid.as_ref()),
-            }
+            };
+            (Proof::Assertion(assertion), None)
         };
         let extensions = self.extensions()?;
         let mut scopes: Vec<_> =
@@ -244,7 +263,23 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
         let authorities = given(raw.ca_cert.as_ref()).map(|pem| pem.expose().to_owned());
         let tls = Tls { authorities, identity: None, skip_verify: false };
         let resource = text(raw.oidc_resource.as_ref());
-        Ok(Oidc { endpoint, client_id, proof, scopes, resource, extensions, tls })
+        Ok(Oidc { endpoint, client_id, proof, scopes, resource, audience, extensions, tls })
+    }
+
+    fn check_endpoint(&mut self, endpoint: &str) -> Result<()> {
+        let setting = "oidcTokenEndpoint";
+        let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
+        match uri.as_ref().and_then(http::Uri::scheme_str) {
+            Some("https") => Ok(()),
+            Some("http") => {
+                (self.warn)(setting, "oidcTokenEndpoint is not https: what is sent there can be read on its way");
+                Ok(())
+            }
+            _ => {
+                let message = format!("{setting}: expected an address such as https://host/token, got {endpoint:?}");
+                Err((self.invalid)(setting, message))
+            }
+        }
     }
 
     fn extensions(&self) -> Result<Vec<(String, String)>> {
@@ -254,11 +289,31 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
                 let message = format!("oidcExtensions: expected a JSON object of texts: {error}");
                 (self.invalid)("oidcExtensions", message)
             })?;
+        // RFC 7628, 3.1. The broker would see another message than the one that was meant.
+        for (name, value) in &object {
+            let wrong = if name == "auth" {
+                "the name \"auth\" is the token's own".to_owned()
+            } else if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+                format!("expected names of ASCII letters, got {name:?}")
+            } else if !value.bytes().all(|byte| byte.is_ascii_graphic() || b" \t\r\n".contains(&byte)) {
+                format!("expected visible ASCII characters and blanks as the value of {name:?}")
+            } else {
+                continue;
+            };
+            return Err((self.invalid)("oidcExtensions", format!("oidcExtensions: {wrong}")));
+        }
         Ok(object.into_iter().collect())
     }
 
     fn aws(&self) -> Result<Aws> {
         let raw = self.raw;
+        let anywhere = [("trustAnchorArn", &raw.trust_anchor_arn), ("trustProfileArn", &raw.trust_profile_arn)];
+        for (setting, value) in anywhere {
+            if text(value.as_ref()).is_some() {
+                let message = format!("{setting}: this version does not know IAM Roles Anywhere");
+                return Err((self.invalid)(setting, message));
+            }
+        }
         let Some(region) = text(raw.region.as_ref()) else {
             return Err(self.needed("region", "authType awsiam"));
         };
