@@ -73,12 +73,15 @@ struct Trouble {
     last: Option<Error>,
     /// Topics that do not exist: true however well the connection works.
     missing: Option<Error>,
+    /// Why events wait for their schema.
+    schemas: Option<Error>,
 }
 
 impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        let error = trouble.last.as_ref().or(trouble.outside.as_ref()).or(trouble.missing.as_ref()).cloned();
+        let troubles = [&trouble.last, &trouble.outside, &trouble.missing, &trouble.schemas];
+        let error = troubles.into_iter().flatten().next().cloned();
         let state = match (trouble.joined, &error) {
             (false, _) => State::Connecting,
             (true, Some(_)) => State::Degraded,
@@ -114,6 +117,10 @@ impl Status {
 
     pub(super) fn set(&self, error: Option<Error>) {
         self.0.lock().last = error;
+    }
+
+    pub(super) fn set_schemas(&self, error: Option<Error>) {
+        self.0.lock().schemas = error;
     }
 
     pub(super) fn set_missing(&self, error: Option<Error>) {

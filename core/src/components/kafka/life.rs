@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 
+use super::avro::Incoming;
 use super::consumer::{self, KafkaConsumer};
 use super::guard::{self, log};
 use super::reader::{Ended, Reader, Shared};
@@ -36,6 +37,7 @@ pub(super) struct Life {
     pub(super) settings: Arc<KafkaSettings>,
     pub(super) intake: Intake,
     pub(super) shared: Arc<Shared>,
+    pub(super) incoming: Option<Incoming>,
     /// Tells how reading ended, and goes last: whoever listens knows by that when the group is left.
     pub(super) tell: Sender<Result<()>>,
 }

@@ -82,7 +82,7 @@ impl Reader {
         let assigned = self
             .assigned
             .iter()
-            .map(|(key, assigned)| (key, assigned.position, assigned.progress.at_risk() < most));
+            .map(|(key, assigned)| (key, assigned.position, assigned.has_room(most)));
         let silent = self.memory.stalls.round(now, assigned);
         let mut list = TopicPartitionList::new();
         for (topic, partition) in &silent {

@@ -283,7 +283,7 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
 }
 
 /// A setting that says something.
-fn given(secret: Option<&Secret>) -> Option<&Secret> {
+pub(super) fn given(secret: Option<&Secret>) -> Option<&Secret> {
     secret.filter(|secret| !secret.expose().trim().is_empty())
 }
 
