@@ -107,12 +107,15 @@ pub struct NewEvent {
     pub key: Option<u64>,
     /// How often the backend delivered it before, where the backend counts.
     pub earlier_deliveries: u32,
+    /// Why the component could not make anything of what it received. No handler gets such an event: it becomes a dead
+    /// letter with the data as it came, or holds its lane where there is no `deadLetterBinding`.
+    pub unreadable: Option<Box<Cause>>,
 }
 
 impl NewEvent {
     /// An event without a key that was not delivered before.
     pub const fn new(position: i64, body: Body, metadata: Metadata) -> Self {
-        Self { position, body, metadata, key: None, earlier_deliveries: 0 }
+        Self { position, body, metadata, key: None, earlier_deliveries: 0, unreadable: None }
     }
 
     /// Gives it a key. Only worth the time where [`Intake::wants_keys`](crate::component::Intake::wants_keys).
@@ -200,6 +203,8 @@ pub(crate) struct StoredEvent {
     pub(crate) position: i64,
     pub(crate) body: Body,
     pub(crate) metadata: Metadata,
+    /// Why no handler gets it.
+    pub(crate) unreadable: Option<Box<Cause>>,
     /// Deliveries that failed.
     pub(crate) failures: AtomicU32,
     /// Times it was taken back; older tokens do not count.
@@ -227,6 +232,7 @@ impl StoredEvent {
             position: event.position,
             body: event.body,
             metadata: event.metadata,
+            unreadable: event.unreadable,
             failures: AtomicU32::new(event.earlier_deliveries),
             delivery: AtomicU32::new(0),
             begun: AtomicU64::new(0),

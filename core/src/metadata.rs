@@ -106,6 +106,11 @@ impl Metadata {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// Takes every entry of a name away.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
     /// All entries in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &MetadataValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))

@@ -295,10 +295,12 @@ impl Lanes {
         let failures = event.failures.load(Ordering::Relaxed);
         let history = event.history.lock();
         let cause = history.as_ref().and_then(|history| history.cause.as_ref());
-        let message = format!(
-            "the event at position {} ran out of deliveries ({failures}) and holds {what}",
-            event.position
-        );
+        let position = event.position;
+        let message = if event.unreadable.is_some() {
+            format!("the event at position {position} cannot be read and holds {what}")
+        } else {
+            format!("the event at position {position} ran out of deliveries ({failures}) and holds {what}")
+        };
         let error = Error::new(ErrorCode::EventBlocked, message);
         let error = match cause {
             Some(cause) => error.backend(format!("{}: {}", cause.code, cause.text)),

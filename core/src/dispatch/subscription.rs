@@ -83,6 +83,25 @@ impl Attached {
         counted
     }
 
+    /// Takes up to `max` events, and says when a resting lane will be ready. What its component could not read is given
+    /// up here, and no handler sees it.
+    fn take(&self, max: usize) -> (Vec<Event>, Option<Instant>) {
+        let (batch, next) = self.state.take(max);
+        if batch.iter().all(|event| event.stored.unreadable.is_none()) {
+            return (batch, next);
+        }
+        let given_up = batch.iter().filter_map(|event| {
+            let cause = event.stored.unreadable.clone()?;
+            Some((event.token, Outcome::DeadLetter { cause: Some(cause) }))
+        });
+        self.settle(&given_up.collect::<Vec<_>>());
+        // What comes after it may have been taken back.
+        let (batch, stale): (Vec<_>, Vec<_>) =
+            batch.into_iter().filter(|event| event.stored.unreadable.is_none()).partition(Event::is_current);
+        self.state.release(&stale.iter().map(Event::token).collect::<Vec<_>>());
+        (batch, next)
+    }
+
     fn begin(&self, job: Job) {
         self.runtime.spawn(settling::run(job, self.state.clone(), self.outputs.clone()));
     }
@@ -155,7 +174,7 @@ impl Subscription {
             if state.has_ended() {
                 return Ok(None);
             }
-            let (batch, next) = state.take(max.max(1));
+            let (batch, next) = self.0.take(max.max(1));
             if batch.is_empty() { Err(next) } else { Ok(Some(batch)) }
         });
         taken.await.unwrap_or_else(|| Some(Vec::new()))
@@ -173,7 +192,7 @@ impl Subscription {
     /// Takes up to `max` events without waiting: none when there are none or somebody else was quicker, `None` when
     /// the subscription has ended.
     pub fn take_batch(&self, max: usize) -> Option<Vec<Event>> {
-        (!self.0.has_ended()).then(|| self.0.state.take(max.max(1)).0)
+        (!self.0.has_ended()).then(|| self.0.take(max.max(1)).0)
     }
 
     /// Attempts again whenever something changed, and when the attempt said it should; `None` when `wait` is over.

@@ -76,12 +76,15 @@ struct Trouble {
     missing: Option<Error>,
     /// Why the last token did not come, where tokens are needed.
     no_token: Option<Error>,
+    /// Why events wait for their schema.
+    schemas: Option<Error>,
 }
 
 impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        let reasons = [&trouble.no_token, &trouble.last, &trouble.outside, &trouble.missing];
+        let reasons =
+            [&trouble.no_token, &trouble.last, &trouble.outside, &trouble.missing, &trouble.schemas];
         let error = reasons.into_iter().find_map(Clone::clone);
         let state = match (trouble.joined, &error) {
             (false, _) => State::Connecting,
@@ -118,6 +121,10 @@ impl Status {
 
     pub(super) fn set(&self, error: Option<Error>) {
         self.0.lock().last = error;
+    }
+
+    pub(super) fn set_schemas(&self, error: Option<Error>) {
+        self.0.lock().schemas = error;
     }
 
     pub(super) fn set_missing(&self, error: Option<Error>) {

@@ -1,5 +1,6 @@
 //! Partitions come and go: start positions before the first event, drained handlers before the last commit.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -77,7 +78,16 @@ impl Reader {
         let progress = Progress::new(self.shared.alarm.clone(), self.settings.max_uncommitted / 4);
         let source = self.intake.open_source(progress.clone());
         let name = topic.as_str().into();
-        let assigned = Assigned { topic: name, queue, nonempty, source, progress, position, fresh: true };
+        let assigned = Assigned {
+            topic: name,
+            queue,
+            nonempty,
+            source,
+            progress,
+            position,
+            fresh: true,
+            held: VecDeque::new(),
+        };
         self.assigned.insert((topic, number), assigned);
     }
 

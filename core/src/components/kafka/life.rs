@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 
+use super::avro::Incoming;
 use super::consumer::{self, KafkaConsumer};
 use super::guard::{self, log};
 use super::reader::{Ended, Reader, Shared};
@@ -39,6 +40,7 @@ pub(super) struct Life {
     pub(super) shared: Arc<Shared>,
     /// What consumers log in with, where they need tokens.
     pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) incoming: Option<Incoming>,
     /// Tells how reading ended, and goes last: whoever listens knows by that when the group is left.
     pub(super) tell: Sender<Result<()>>,
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::Semaphore;
 
+use super::avro::{Outgoing, Writer};
 use super::partition::Partition;
 use super::partitioner::{self, Keyless};
 use super::pending::{Fate, Receipt, Record, Room, Waiting, Written};
@@ -39,6 +40,7 @@ pub(super) struct KafkaOutput {
     bytes_room: Arc<Semaphore>,
     topology: Topology,
     keyless: Keyless,
+    values: Outgoing,
     closed: AtomicBool,
 }
 
@@ -54,13 +56,11 @@ impl KafkaOutput {
                 .component(component.name.clone())
                 .place(component.place.clone()));
         };
+        let values = Outgoing::new(&settings.schemas, &topic)
+            .map_err(|error| error.component(component.name.clone()))?;
         let tokens = settings.security.token_source().map(Tokens::of).transpose()?;
-        let sender = Sender::open(
-            topic.clone(),
-            settings.producer_config(),
-            settings.producer_connections,
-            tokens,
-        )?;
+        let sender =
+            Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections, tokens)?;
         // Connecting begins here, and not with the first call.
         let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
         Ok(Self {
@@ -69,6 +69,7 @@ impl KafkaOutput {
             bytes_room: Arc::new(Semaphore::new(settings.max_queued_bytes)),
             topology,
             keyless: Keyless::new(),
+            values,
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
             sender,
@@ -112,14 +113,7 @@ impl KafkaOutput {
     /// What of a request does not depend on the topic.
     fn prepare(&self, request: Request) -> Result<Prepared> {
         let metadata = &request.metadata;
-        if let Some(schema) = metadata.get("valueSchemaType")
-            && !schema.eq_ignore_ascii_case("none")
-        {
-            return Err(Error::new(
-                ErrorCode::InvalidRequest,
-                format!("valueSchemaType: this version knows only \"none\", got {schema:?}"),
-            ));
-        }
+        let has_schema = self.values.is_wanted(metadata)? && !request.body.is_none();
         let number = match metadata.get("partitionNumber") {
             None => None,
             Some(text) => Some(text.parse::<u32>().map_err(|_| {
@@ -135,14 +129,31 @@ impl KafkaOutput {
             Body::Bytes(bytes) => Some(bytes),
             Body::None => None,
         };
-        let size = value.as_ref().map_or(0, Bytes::len) + key.as_ref().map_or(0, Bytes::len);
-        if size as u64 > self.settings.max_message_bytes {
-            return Err(Error::new(
-                ErrorCode::PayloadTooLarge,
-                format!("{size} bytes are more than maxMessageBytes, {}", self.settings.max_message_bytes),
-            ));
+        let mut prepared = Prepared { number, key, value, headers, size: 0, has_schema };
+        if !has_schema {
+            self.measure(&mut prepared)?;
         }
-        Ok(Prepared { number, key, value, headers, size })
+        Ok(prepared)
+    }
+
+    fn measure(&self, prepared: &mut Prepared) -> Result<()> {
+        let lengths = [&prepared.key, &prepared.value].map(|bytes| bytes.as_ref().map_or(0, Bytes::len));
+        prepared.size = lengths.iter().sum();
+        if prepared.size as u64 > self.settings.max_message_bytes {
+            let (size, most) = (prepared.size, self.settings.max_message_bytes);
+            let message = format!("{size} bytes are more than maxMessageBytes, {most}");
+            return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// Puts a record's value into the form of its schema.
+    fn encode(&self, mut prepared: Prepared, writer: &Result<Arc<Writer>>) -> Result<Prepared> {
+        if let Some(value) = &prepared.value {
+            prepared.value = Some(self.values.encode(writer, value)?);
+        }
+        self.measure(&mut prepared)?;
+        Ok(prepared)
     }
 
     /// Every entry of the metadata becomes a header, as in Dapr, unless `excludeHeaderMetaRegex` matches its name.
@@ -223,7 +234,12 @@ impl KafkaOutput {
 
     async fn send_one(&self, call: &Call, request: Request) -> Result<Reply> {
         self.check_open()?;
-        let prepared = self.prepare(request)?;
+        let mut prepared = self.prepare(request)?;
+        if prepared.has_schema {
+            // In a box, so that other calls do not carry it about.
+            let writer = Box::pin(self.values.writer(call.deadline)).await;
+            prepared = self.encode(prepared, &writer)?;
+        }
         let room = self.room(1, prepared.size, call.deadline).await?;
         let partitions = self.topology.partitions(call.deadline).await?;
         let partition = Self::choose(&prepared, &partitions, || self.place_keyless(partitions.len()))?;
@@ -234,9 +250,25 @@ impl KafkaOutput {
     }
 
     /// Queues one chunk; what could not be queued has its error in the result already.
-    async fn queue_chunk(&self, call: &Call, requests: Vec<Request>) -> Result<Waiting> {
+    async fn queue_chunk(
+        &self,
+        call: &Call,
+        requests: Vec<Request>,
+        writer: &mut Option<Result<Arc<Writer>>>,
+    ) -> Result<Waiting> {
         self.check_open()?;
-        let prepared: Vec<_> = requests.into_iter().map(|request| self.prepare(request)).collect();
+        let mut prepared: Vec<_> = requests.into_iter().map(|request| self.prepare(request)).collect();
+        if prepared.iter().flatten().any(|prepared| prepared.has_schema) {
+            if writer.is_none() {
+                *writer = Some(Box::pin(self.values.writer(call.deadline)).await);
+            }
+            if let Some(writer) = writer {
+                let encode = |prepared: Prepared| {
+                    if prepared.has_schema { self.encode(prepared, writer) } else { Ok(prepared) }
+                };
+                prepared = prepared.into_iter().map(|prepared| prepared.and_then(encode)).collect();
+            }
+        }
         let bytes = prepared.iter().flatten().map(|prepared| prepared.size).sum();
         let room = self.room(prepared.len(), bytes, call.deadline).await?;
         let partitions = self.topology.partitions(call.deadline).await?;
@@ -271,7 +303,10 @@ struct Prepared {
     key: Option<Bytes>,
     value: Option<Bytes>,
     headers: Option<OwnedHeaders>,
+    /// Of key and value; known once the value is as it is sent.
     size: usize,
+    /// The value is to be encoded with the latest schema.
+    has_schema: bool,
 }
 
 impl Prepared {
@@ -293,11 +328,13 @@ impl OutputBinding for KafkaOutput {
     async fn invoke_many(&self, call: &Call, mut requests: Vec<Request>) -> Vec<Result<Reply>> {
         let mut chunks = Vec::with_capacity(requests.len() / CHUNK + 1);
         let total = requests.len();
+        // One for all of them.
+        let mut writer = None;
         // A chunk waits for room only; the earlier ones are on their way meanwhile.
         while !requests.is_empty() {
             let rest = requests.split_off(requests.len().min(CHUNK));
             let records = requests.len();
-            chunks.push((records, self.queue_chunk(call, requests).await));
+            chunks.push((records, self.queue_chunk(call, requests, &mut writer).await));
             requests = rest;
         }
         let mut results = Vec::with_capacity(total);

@@ -3,7 +3,7 @@
 //! Every partition has a queue of its own inside librdkafka. A partition whose handler is slow is simply not drained:
 //! pausing it would throw prefetched records away, and not polling at all would cost the consumer its membership.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -15,6 +15,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::avro::{self, Incoming};
 use super::commits::CommitOut;
 use super::consumer::{self, Context, KafkaConsumer, QUESTION_PATIENCE, Rebalance, Status};
 use super::ffi;
@@ -28,8 +29,9 @@ use super::tokens::Tokens;
 use super::{failure, record};
 use crate::dispatch::{Intake, Source};
 use crate::error::{Error, ErrorCode, Result};
+use crate::event::NewEvent;
 use crate::health::Health;
-use crate::process;
+use crate::{process, runtime};
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -94,6 +96,8 @@ pub(super) struct Assigned {
     pub(super) position: i64,
     /// Nothing was read from it yet.
     pub(super) fresh: bool,
+    /// Read, and not decoded yet: the schema of the first one is not here. Nothing more is read meanwhile.
+    pub(super) held: VecDeque<NewEvent>,
 }
 
 /// Why a consumer was given up.
@@ -113,6 +117,7 @@ pub(super) struct Reader {
     pub(super) intake: Intake,
     pub(super) shared: Arc<Shared>,
     pub(super) tokens: Option<Arc<Tokens>>,
+    incoming: Option<Incoming>,
     pub(super) assigned: BTreeMap<PartitionKey, Assigned>,
     pub(super) commit_out: Option<CommitOut>,
     /// Why the last commit that was answered failed.
@@ -141,7 +146,10 @@ impl Reader {
         // The first consumer is made here, so that options which librdkafka refuses fail at once.
         let consumer = consumer::start(config, &shared.alarm, &shared.status, tokens.as_deref())?;
         let (tell, told) = mpsc::channel();
-        let life = Life { config: config.clone(), settings, intake, shared: shared.clone(), tokens, tell };
+        let runtime = runtime::handle()?;
+        let incoming = Incoming::new(&settings.schemas, &runtime, &shared.alarm, &shared.status)?;
+        let life =
+            Life { config: config.clone(), settings, intake, shared: shared.clone(), tokens, incoming, tell };
         std::thread::Builder::new()
             .name("bindwright-read".to_owned())
             .spawn(move || life.live(consumer))
@@ -158,6 +166,7 @@ impl Reader {
             intake: life.intake.clone(),
             shared: life.shared.clone(),
             tokens: life.tokens.clone(),
+            incoming: life.incoming.clone(),
             assigned: BTreeMap::new(),
             commit_out: None,
             commit_refused: None,
@@ -310,7 +319,10 @@ impl Reader {
         let mut errors = Vec::new();
         let keys = self.intake.wants_keys();
         for ((_, number), assigned) in &mut self.assigned {
-            if !assigned.nonempty.load(Ordering::Acquire) {
+            if !assigned.held.is_empty() {
+                more |= assigned.decode_held(self.incoming.as_mut());
+            }
+            if !assigned.nonempty.load(Ordering::Acquire) || !assigned.held.is_empty() {
                 continue;
             }
             let room = self.settings.max_uncommitted.saturating_sub(assigned.progress.at_risk());
@@ -340,8 +352,18 @@ impl Reader {
                 assigned.position = last.position + 1;
                 assigned.fresh = false;
                 assigned.progress.read(events.iter().map(|event| event.position));
-                assigned.source.push(events);
+                if self.incoming.is_some() {
+                    assigned.held.extend(events);
+                    more |= assigned.decode_held(self.incoming.as_mut());
+                } else {
+                    assigned.source.push(events);
+                }
             }
+        }
+        if let Some(incoming) = &self.incoming
+            && self.assigned.values().all(|assigned| assigned.held.is_empty())
+        {
+            incoming.nothing_waits();
         }
         for error in errors {
             self.note(&error);
@@ -356,6 +378,30 @@ impl Reader {
 }
 
 impl Assigned {
+    /// Whether more may be read now.
+    pub(super) fn has_room(&self, max_uncommitted: usize) -> bool {
+        self.held.is_empty() && self.progress.at_risk() < max_uncommitted
+    }
+
+    /// Decodes what waits for that, as far as its schemas are here; `true` when the turn was over before.
+    fn decode_held(&mut self, incoming: Option<&mut Incoming>) -> bool {
+        let Some(incoming) = incoming else { return false };
+        let until = Instant::now() + avro::TURN;
+        let mut ready = Vec::with_capacity(self.held.len());
+        let mut is_over = false;
+        while let Some(event) = self.held.front_mut()
+            && !is_over
+            && incoming.decode(event)
+        {
+            ready.extend(self.held.pop_front());
+            is_over = Instant::now() >= until;
+        }
+        if !ready.is_empty() {
+            self.source.push(ready);
+        }
+        is_over
+    }
+
     /// Reading goes on at another offset than the next one. Usually what is in between was compacted away or ends a
     /// transaction; tells when records are gone that nobody has read.
     fn notice_jump(&self, consumer: &KafkaConsumer, number: i32, found: i64) -> Result<()> {

@@ -145,7 +145,9 @@ impl Sender {
             nobody.set(chosen.is_none());
             chosen
         });
-        if nobody.get() && let Some(error) = self.health.refusal() {
+        if nobody.get()
+            && let Some(error) = self.health.refusal()
+        {
             partition.refuse(&error);
         }
         // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.

@@ -1,7 +1,8 @@
 //! Settings of a Kafka component: what the document can say is in `raw.rs`, who the component is towards brokers in
-//! `security.rs`; the librdkafka options they become are in `../options.rs`.
+//! `security.rs`, how values are encoded in `schemas.rs`; the librdkafka options they become are in `../options.rs`.
 
 mod raw;
+mod schemas;
 mod security;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::settings::{self, CommaList, Millis, RuntimeSettings, Seconds};
 
 use raw::{BackOffPolicy, Raw};
 pub(super) use raw::{Compression, InitialOffset, RebalanceStrategy, RequiredAcks};
+pub(super) use schemas::{RegistryAddress, RegistrySettings, Schemas, is_avro};
 pub(super) use security::{Assertion, Aws, Mechanism, Oidc, Proof, Sasl, Security, TokenSource};
 
 /// Less or more than these for `stallTimeout` means the same.
@@ -42,6 +44,7 @@ pub(super) struct KafkaSettings {
     pub(super) max_queued_bytes: usize,
     pub(super) max_uncommitted: usize,
     pub(super) security: Security,
+    pub(super) schemas: Schemas,
     pub(super) raw: Raw,
     pub(super) brokers: String,
 }
@@ -67,6 +70,7 @@ impl KafkaSettings {
             return Err(invalid("brokers", "brokers: expected host:port, got nothing".to_owned()));
         }
         let security = Security::of(&raw, &invalid, &mut warn)?;
+        let schemas = Schemas::of(&raw, &invalid)?;
         let exclude_headers = match raw.exclude_header_meta_regex.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => Some(Regex::new(text).map_err(|error| {
                 invalid("excludeHeaderMetaRegex", format!("excludeHeaderMetaRegex: not a pattern: {error}"))
@@ -116,6 +120,7 @@ impl KafkaSettings {
                 max_uncommitted: runtime.max_uncommitted as usize,
                 brokers: brokers.join(","),
                 security,
+                schemas,
                 raw,
             },
             warnings,

@@ -172,16 +172,17 @@ pub(in crate::components::kafka) struct Raw {
     pub(in crate::components::kafka) trust_anchor_arn: Option<String>,
     /// As `trustAnchorArn`.
     pub(in crate::components::kafka) trust_profile_arn: Option<String>,
-    /// A schema registry in Confluent's style.
+    /// A schema registry in Confluent's style: one or more addresses, separated by commas. Not shown, because an address
+    /// can hold a password.
     #[serde(rename = "schemaRegistryURL")]
-    pub(in crate::components::kafka) schema_registry_url: Option<String>,
+    pub(in crate::components::kafka) schema_registry_url: Option<Secret>,
     /// The user of the schema registry.
     #[serde(rename = "schemaRegistryAPIKey")]
     pub(in crate::components::kafka) schema_registry_api_key: Option<Secret>,
     /// The password of the schema registry.
     #[serde(rename = "schemaRegistryAPISecret")]
     pub(in crate::components::kafka) schema_registry_api_secret: Option<Secret>,
-    /// Keep a subject's latest schema. Default true.
+    /// Keep a subject's latest schema; `false` asks for it with every call. Default true.
     pub(in crate::components::kafka) schema_caching_enabled: Option<Flag>,
     /// For how long. Default `5m`.
     #[serde(rename = "schemaLatestVersionCacheTTL")]

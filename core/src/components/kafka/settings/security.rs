@@ -272,11 +272,15 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
         match uri.as_ref().and_then(http::Uri::scheme_str) {
             Some("https") => Ok(()),
             Some("http") => {
-                (self.warn)(setting, "oidcTokenEndpoint is not https: what is sent there can be read on its way");
+                (self.warn)(
+                    setting,
+                    "oidcTokenEndpoint is not https: what is sent there can be read on its way",
+                );
                 Ok(())
             }
             _ => {
-                let message = format!("{setting}: expected an address such as https://host/token, got {endpoint:?}");
+                let message =
+                    format!("{setting}: expected an address such as https://host/token, got {endpoint:?}");
                 Err((self.invalid)(setting, message))
             }
         }
@@ -307,7 +311,8 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
 
     fn aws(&self) -> Result<Aws> {
         let raw = self.raw;
-        let anywhere = [("trustAnchorArn", &raw.trust_anchor_arn), ("trustProfileArn", &raw.trust_profile_arn)];
+        let anywhere =
+            [("trustAnchorArn", &raw.trust_anchor_arn), ("trustProfileArn", &raw.trust_profile_arn)];
         for (setting, value) in anywhere {
             if text(value.as_ref()).is_some() {
                 let message = format!("{setting}: this version does not know IAM Roles Anywhere");
@@ -338,7 +343,7 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
 }
 
 /// A setting that says something.
-fn given(secret: Option<&Secret>) -> Option<&Secret> {
+pub(super) fn given(secret: Option<&Secret>) -> Option<&Secret> {
     secret.filter(|secret| !secret.expose().trim().is_empty())
 }
 

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use reqsign_aws_v4::{
-    AssumeRoleCredentialProvider, AssumeRoleWithWebIdentityCredentialProvider, Credential, ECSCredentialProvider,
-    EnvCredentialProvider, IMDSv2CredentialProvider, ProfileCredentialProvider, RequestSigner, SSOCredentialProvider,
+    AssumeRoleCredentialProvider, AssumeRoleWithWebIdentityCredentialProvider, Credential,
+    ECSCredentialProvider, EnvCredentialProvider, IMDSv2CredentialProvider, ProfileCredentialProvider,
+    RequestSigner, SSOCredentialProvider,
 };
 use reqsign_core::time::Timestamp;
 use reqsign_core::{
@@ -152,7 +153,8 @@ fn said(error: &reqsign_core::Error) -> Error {
         }
         _ => (ErrorCode::Unauthenticated, "no credentials of AWS"),
     };
-    let advice = "Set accessKey and secretKey, or check what the environment and the profile of this process offer.";
+    let advice =
+        "Set accessKey and secretKey, or check what the environment and the profile of this process offer.";
     Error::new(code, message).backend(error.to_string()).advice(advice)
 }
 
@@ -169,9 +171,10 @@ impl HttpSend for Http {
     async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
         let local = request.uri().scheme_str() == Some("http");
         let patience = if local { LOCAL_PATIENCE } else { PATIENCE };
-        self.0.send(request, Instant::now() + patience).await.map_err(|error| {
-            reqsign_core::Error::unexpected(error.to_string()).set_retryable(true)
-        })
+        self.0
+            .send(request, Instant::now() + patience)
+            .await
+            .map_err(|error| reqsign_core::Error::unexpected(error.to_string()).set_retryable(true))
     }
 }
 

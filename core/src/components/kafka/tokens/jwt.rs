@@ -18,8 +18,7 @@ impl Claims {
     /// Nothing is found in what is no JWT.
     pub(super) fn of(token: &str) -> Self {
         let mut parts = token.split('.');
-        let (Some(_), Some(claims), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Self::default();
         };

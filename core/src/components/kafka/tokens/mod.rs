@@ -106,7 +106,10 @@ impl News {
         if let Some(token) = &self.token
             && !ffi::set_token(client, token)
         {
-            log!(warn, "the client library refuses the token: it has expired on its way, or the clock was set");
+            log!(
+                warn,
+                "the client library refuses the token: it has expired on its way, or the clock was set"
+            );
         }
     }
 }

@@ -120,7 +120,8 @@ impl TokenServer {
         let word = |name: &str| said.get(name).and_then(Value::as_str);
         let mut words = status.to_string();
         if let Some(error) = word("error") {
-            words = [Some(error), word("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            words =
+                [Some(error), word("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
         }
         let words = self.without_secrets(&words);
         let (code, message, advice) = match status.as_u16() {

@@ -70,9 +70,10 @@ async fn attempt(fetch: &dyn Fetch) -> Result<Token> {
     let patience = fetch.patience();
     let deadline = Instant::now() + patience;
     // The limit counts for everything that an attempt does, whatever it forgets.
-    let token = tokio::time::timeout_at(deadline.into(), fetch.fetch(deadline)).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorCode::Timeout, format!("no token came within {} s", patience.as_secs())))
-    })?;
+    let token =
+        tokio::time::timeout_at(deadline.into(), fetch.fetch(deadline)).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorCode::Timeout, format!("no token came within {} s", patience.as_secs())))
+        })?;
     if token.left().is_zero() {
         return Err(Error::new(ErrorCode::Backend, "the token that came has expired already"));
     }
