@@ -55,12 +55,8 @@ impl KafkaOutput {
                 .place(component.place.clone()));
         };
         let tokens = settings.security.token_source().map(Tokens::of).transpose()?;
-        let sender = Sender::open(
-            topic.clone(),
-            settings.producer_config(),
-            settings.producer_connections,
-            tokens,
-        )?;
+        let sender =
+            Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections, tokens)?;
         // Connecting begins here, and not with the first call.
         let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
         Ok(Self {

@@ -97,7 +97,8 @@ impl Topology {
     /// `UNAVAILABLE`, with the client library's own words.
     pub(super) fn unreachable(&self, what: &'static str) -> Error {
         if self.sender.health.is_locked_out() {
-            return Error::new(ErrorCode::Unavailable, what).backend("the token to log in with has not come yet");
+            return Error::new(ErrorCode::Unavailable, what)
+                .backend("the token to log in with has not come yet");
         }
         self.sender.health.explain(Error::new(ErrorCode::Unavailable, what))
     }

@@ -22,7 +22,7 @@ pub(in crate::components::kafka) enum Sasl {
         password: Secret,
     },
     /// A token that has to be fetched, and again before it expires.
-    Token(TokenSource),
+    Token(Box<TokenSource>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +140,9 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
             AuthType::None | AuthType::Mtls | AuthType::Certificate => None,
             AuthType::Password => Some(self.password()?),
             AuthType::Oidc | AuthType::OidcPrivateKeyJwt => {
-                Some(Sasl::Token(TokenSource::Oidc(self.oidc(auth_type)?)))
+                Some(Sasl::Token(Box::new(TokenSource::Oidc(self.oidc(auth_type)?))))
             }
-            AuthType::AwsIam => Some(Sasl::Token(TokenSource::Aws(self.aws()?))),
+            AuthType::AwsIam => Some(Sasl::Token(Box::new(TokenSource::Aws(self.aws()?)))),
         };
         Ok(Security { tls, sasl })
     }
@@ -272,11 +272,14 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
         match uri.as_ref().and_then(http::Uri::scheme_str) {
             Some("https") => Ok(()),
             Some("http") => {
-                (self.warn)(setting, "oidcTokenEndpoint is not https: what is sent there can be read on its way");
+                (self.warn)(
+                    setting,
+                    "oidcTokenEndpoint is not https: what is sent there can be read on its way",
+                );
                 Ok(())
             }
             _ => {
-                let message = format!("{setting}: expected an address such as https://host/token, got {endpoint:?}");
+                let message = format!("{setting}: expected an address such as https://host/token");
                 Err((self.invalid)(setting, message))
             }
         }
@@ -307,7 +310,8 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
 
     fn aws(&self) -> Result<Aws> {
         let raw = self.raw;
-        let anywhere = [("trustAnchorArn", &raw.trust_anchor_arn), ("trustProfileArn", &raw.trust_profile_arn)];
+        let anywhere =
+            [("trustAnchorArn", &raw.trust_anchor_arn), ("trustProfileArn", &raw.trust_profile_arn)];
         for (setting, value) in anywhere {
             if text(value.as_ref()).is_some() {
                 let message = format!("{setting}: this version does not know IAM Roles Anywhere");

@@ -43,8 +43,9 @@ impl Assertions {
                 let message = "oidcClientAssertionCert: not the certificate of oidcClientAssertionKey";
                 return Err(Error::new(ErrorCode::InvalidSettings, message));
             }
-            let print =
-                |digest| own.digest(digest).map(|print| json!(base64_url(&print))).map_err(|error| unfit(&error));
+            let print = |digest| {
+                own.digest(digest).map(|print| json!(base64_url(&print))).map_err(|error| unfit(&error))
+            };
             header["x5t"] = print(MessageDigest::sha1())?;
             header["x5t#S256"] = print(MessageDigest::sha256())?;
             let chain: std::result::Result<Vec<_>, _> = chain

@@ -18,8 +18,7 @@ impl Claims {
     /// Nothing is found in what is no JWT.
     pub(super) fn of(token: &str) -> Self {
         let mut parts = token.split('.');
-        let (Some(_), Some(claims), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Self::default();
         };
@@ -50,7 +49,7 @@ mod tests {
     #[test]
     fn a_life_is_the_span_between_two_claims_of_the_same_clock() {
         let claims = Claims::of(&token(r#"{"sub":"billing","iat":1000,"exp":1300}"#));
-        assert_eq!(claims.life, Some(Duration::from_secs(300)));
+        assert_eq!(claims.life, Some(Duration::from_mins(5)));
         assert_eq!(claims.subject.as_deref(), Some("billing"));
         assert_eq!(Claims::of(&token(r#"{"iat":1300,"exp":1000}"#)).life, Some(Duration::ZERO));
     }

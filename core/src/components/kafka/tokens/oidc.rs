@@ -110,7 +110,7 @@ impl TokenServer {
         };
         let claims = Claims::of(value);
         let life = said.get("expires_in").and_then(seconds).or(claims.life).unwrap_or(LIFE_UNTOLD);
-        let principal = claims.subject.unwrap_or_else(|| "unknown".to_owned());
+        let principal = claims.subject.as_deref().unwrap_or("unknown");
         let token = Token::new(value.to_owned(), life, principal)?;
         Ok(Token { extensions: self.extensions.clone(), ..token })
     }
@@ -120,7 +120,8 @@ impl TokenServer {
         let word = |name: &str| said.get(name).and_then(Value::as_str);
         let mut words = status.to_string();
         if let Some(error) = word("error") {
-            words = [Some(error), word("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            words =
+                [Some(error), word("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
         }
         let words = self.without_secrets(&words);
         let (code, message, advice) = match status.as_u16() {
