@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,7 @@ class KafkaCluster:
         advertise_port: int | None = None,
         data: Path | None = None,
         fast_start: bool = False,
+        jvm_options: Sequence[str] = (),
     ) -> None:
         if brokers not in (1, 3):
             raise ValueError("a cluster has 1 or 3 brokers")
@@ -66,6 +67,7 @@ class KafkaCluster:
         self.listeners = dict(listeners or {})
         self._advertise_port = advertise_port
         self._fast_start = fast_start
+        self._jvm_options = tuple(jvm_options)
         self._properties = _defaults(brokers, partitions) | dict(properties or {})
         self._installation: Installation | None = None
         self._watchdog: Watchdog | None = None
@@ -239,6 +241,7 @@ class KafkaCluster:
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             *QUIET,
+            *self._jvm_options,
         ]
         if self._fast_start:
             options.append("-XX:TieredStopAtLevel=1")

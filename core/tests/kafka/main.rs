@@ -27,3 +27,4 @@ mod server;
 mod spec;
 mod starting;
 mod stranded;
+mod tokens;

@@ -17,7 +17,7 @@ use super::ffi::{OfThisProcess, QueueSignal, may_be_persisted};
 use super::guard::{self, log};
 use super::partition::Batch;
 use super::pending::{Receipt, Record, Written};
-use super::tokens::{Listener, News, Tokens};
+use super::tokens::Tokens;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 
@@ -62,10 +62,27 @@ struct HealthState {
     fatal: bool,
     /// What the last look found wrong.
     trouble: Option<Error>,
-    /// Why the last token did not come, where tokens are needed.
-    no_token: Option<Error>,
-    /// There is no token at all: the one before has expired, or there never was one.
-    locked_out: bool,
+    login: Login,
+}
+
+/// How it is with logging in, where that takes tokens.
+#[derive(Default)]
+enum Login {
+    #[default]
+    Possible,
+    /// The first token is being fetched.
+    Awaited,
+    /// The last token did not come. The one before is still good.
+    Failing(Error),
+    /// There is no token.
+    Refused(Error),
+}
+
+impl HealthState {
+    /// A new connection cannot log in now.
+    fn is_locked_out(&self) -> bool {
+        matches!(self.login, Login::Awaited | Login::Refused(_))
+    }
 }
 
 impl ClusterHealth {
@@ -82,8 +99,8 @@ impl ClusterHealth {
         let state = self.state.lock();
         let text = state.last_error.as_ref();
         let away = state.unreachable || (!state.connected && text.is_some());
-        let error = if state.no_token.is_some() {
-            state.no_token.clone()
+        let error = if let Login::Failing(error) | Login::Refused(error) = &state.login {
+            Some(error.clone())
         } else if away {
             let error = Error::new(ErrorCode::Unavailable, "the cluster cannot be reached");
             Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
@@ -126,15 +143,19 @@ impl ClusterHealth {
         let mut state = self.state.lock();
         state.fatal = false;
         // A new producer cannot connect either, and would keep what it is given to itself.
-        state.unreachable |= state.locked_out;
+        state.unreachable |= state.is_locked_out();
     }
 
-    /// How it is with tokens; `locked_out` when there is none that can be used.
-    fn set_tokens(&self, error: Option<Error>, locked_out: bool) {
-        let mut state = self.state.lock();
-        let refuses = locked_out && error.is_some();
-        (state.no_token, state.locked_out) = (error, locked_out);
-        drop(state);
+    /// How it is with tokens: why the last one did not come, and whether there is one that can be used.
+    pub(super) fn set_tokens(&self, error: Option<Error>, usable: bool) {
+        let login = match (error, usable) {
+            (None, true) => Login::Possible,
+            (None, false) => Login::Awaited,
+            (Some(error), true) => Login::Failing(error),
+            (Some(error), false) => Login::Refused(error),
+        };
+        let refuses = matches!(login, Login::Refused(_));
+        self.state.lock().login = login;
         if refuses {
             self.refused.notify_waiters();
         }
@@ -143,12 +164,14 @@ impl ClusterHealth {
 
     /// Why nobody can log in. `None` also while the first token is awaited.
     pub(super) fn refusal(&self) -> Option<Error> {
-        let state = self.state.lock();
-        state.no_token.clone().filter(|_| state.locked_out)
+        match &self.state.lock().login {
+            Login::Refused(error) => Some(error.clone()),
+            Login::Possible | Login::Awaited | Login::Failing(_) => None,
+        }
     }
 
     pub(super) fn is_locked_out(&self) -> bool {
-        self.state.lock().locked_out
+        self.state.lock().is_locked_out()
     }
 
     /// Adds the client library's own words about what is wrong, if it has any.
@@ -180,18 +203,6 @@ impl ClusterHealth {
         }
         drop(state);
         self.changed.notify_one();
-    }
-}
-
-impl Listener for BaseProducer<Context> {
-    fn heard(&self, news: &News) {
-        news.give_to(self.client());
-    }
-}
-
-impl Listener for ClusterHealth {
-    fn heard(&self, news: &News) {
-        self.set_tokens(news.error.clone(), news.token.is_none());
     }
 }
 

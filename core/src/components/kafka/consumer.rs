@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::guard::{self, log};
 use super::progress::Alarm;
-use super::tokens::{Listener, News, Tokens};
+use super::tokens::Tokens;
 use super::{connection, failure};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
@@ -127,20 +127,19 @@ impl Status {
         self.0.lock().schemas = error;
     }
 
+    /// How it is with tokens: why the last one did not come, or `None` when it did.
+    pub(super) fn set_tokens(&self, error: Option<Error>, arrived: bool) {
+        let mut trouble = self.0.lock();
+        // The broker refused an older one. If it refuses this one, too, that is heard again.
+        let refused = |error: &mut Error| error.code() == ErrorCode::Unauthenticated;
+        if arrived {
+            let _ = trouble.last.take_if(refused);
+        }
+        trouble.no_token = error;
+    }
+
     pub(super) fn set_missing(&self, error: Option<Error>) {
         self.0.lock().missing = error;
-    }
-}
-
-impl Listener for Status {
-    fn heard(&self, news: &News) {
-        self.0.lock().no_token = news.error.clone();
-    }
-}
-
-impl Listener for KafkaConsumer {
-    fn heard(&self, news: &News) {
-        news.give_to(self.client());
     }
 }
 

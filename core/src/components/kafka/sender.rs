@@ -15,7 +15,7 @@ use super::ffi::OfThisProcess;
 use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
-use super::tokens::{Listener, News, Tokens};
+use super::tokens::Tokens;
 use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -319,13 +319,6 @@ fn connect(
 ) -> Result<Connection> {
     let wake = wake.clone();
     Connection::open(config, health.clone(), tokens, move || wake.notify())
-}
-
-impl Listener for Sender {
-    fn heard(&self, news: &News) {
-        self.health.heard(news);
-        self.refuse_waiting();
-    }
 }
 
 /// The server thread: brings reports home whenever no blocking caller does.

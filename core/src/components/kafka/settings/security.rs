@@ -22,7 +22,7 @@ pub(in crate::components::kafka) enum Sasl {
         password: Secret,
     },
     /// A token that has to be fetched, and again before it expires.
-    Token(TokenSource),
+    Token(Box<TokenSource>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +140,9 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
             AuthType::None | AuthType::Mtls | AuthType::Certificate => None,
             AuthType::Password => Some(self.password()?),
             AuthType::Oidc | AuthType::OidcPrivateKeyJwt => {
-                Some(Sasl::Token(TokenSource::Oidc(self.oidc(auth_type)?)))
+                Some(Sasl::Token(Box::new(TokenSource::Oidc(self.oidc(auth_type)?))))
             }
-            AuthType::AwsIam => Some(Sasl::Token(TokenSource::Aws(self.aws()?))),
+            AuthType::AwsIam => Some(Sasl::Token(Box::new(TokenSource::Aws(self.aws()?)))),
         };
         Ok(Security { tls, sasl })
     }
@@ -279,8 +279,7 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
                 Ok(())
             }
             _ => {
-                let message =
-                    format!("{setting}: expected an address such as https://host/token, got {endpoint:?}");
+                let message = format!("{setting}: expected an address such as https://host/token");
                 Err((self.invalid)(setting, message))
             }
         }

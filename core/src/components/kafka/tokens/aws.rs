@@ -1,11 +1,13 @@
 //! Tokens of MSK IAM: credentials of AWS, from the settings or from where AWS's own tools look for them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use parking_lot::Mutex;
 use reqsign_aws_v4::{
     AssumeRoleCredentialProvider, AssumeRoleWithWebIdentityCredentialProvider, Credential,
     ECSCredentialProvider, EnvCredentialProvider, IMDSv2CredentialProvider, ProfileCredentialProvider,
@@ -30,41 +32,63 @@ const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Iam {
     settings: Aws,
     context: Context,
+    /// What the way to AWS itself suffered last. `reqsign` passes on only that there was something.
+    trouble: Trouble,
 }
+
+type Trouble = Arc<Mutex<Option<Error>>>;
 
 impl Iam {
     pub(super) fn new(settings: &Aws) -> Result<Self> {
-        let http = Http(HttpClient::new(&Tls::default())?);
+        let trouble = Trouble::default();
+        let http = Http { client: HttpClient::new(&Tls::default())?, trouble: trouble.clone() };
         let context = Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(http);
-        Ok(Self::within(settings, context))
+        Ok(Self { settings: settings.clone(), context, trouble })
     }
 
     /// With another machine around it.
+    #[cfg(test)]
     pub(super) fn within(settings: &Aws, context: Context) -> Self {
-        Self { settings: settings.clone(), context }
+        Self { settings: settings.clone(), context, trouble: Trouble::default() }
     }
 
     async fn credential(&self) -> Result<Credential> {
         let settings = &self.settings;
-        let Some(role) = &settings.role else {
-            return Source(settings.clone()).find(&self.context).await.map_err(|error| said(&error));
-        };
-        // Found here and not by the signer, which would tell less about why there is none.
-        let own = Source(settings.clone()).find(&self.context).await.map_err(|error| said(&error))?;
+        let own = find(settings, &self.context).await.map_err(|error| self.said(&error))?;
+        let Some(role) = &settings.role else { return Ok(own) };
         let signer =
             Signer::new(self.context.clone(), Fixed(own), RequestSigner::new("sts", &settings.region));
         let role = AssumeRoleCredentialProvider::new(role.clone(), signer)
             .with_role_session_name(settings.session_name.clone())
             .with_region(settings.region.clone())
             .with_regional_sts_endpoint();
-        let found = role.provide_credential(&self.context).await.map_err(|error| said(&error))?;
-        found.ok_or_else(nothing_found)
+        let found = role.provide_credential(&self.context).await.map_err(|error| self.said(&error))?;
+        found.ok_or_else(|| Error::new(ErrorCode::Unauthenticated, "no credentials of AWS"))
+    }
+
+    /// The error of a place where credentials were looked for. Its text has AWS's words, and no credentials.
+    fn said(&self, error: &reqsign_core::Error) -> Error {
+        if error.kind() == ErrorKind::Unexpected
+            && let Some(trouble) = self.trouble.lock().take()
+        {
+            return trouble;
+        }
+        let (code, message) = match error.kind() {
+            ErrorKind::RateLimited => (ErrorCode::Unavailable, "AWS gives no credentials now"),
+            ErrorKind::Unexpected if error.is_retryable() => {
+                (ErrorCode::Unavailable, "AWS gives no credentials now")
+            }
+            _ => (ErrorCode::Unauthenticated, "no credentials of AWS"),
+        };
+        let advice = "Set accessKey and secretKey, or check what the environment and the profile of this process offer.";
+        Error::new(code, message).backend(error.to_string()).advice(advice)
     }
 }
 
 #[async_trait]
 impl Fetch for Iam {
     async fn fetch(&self, _deadline: Instant) -> Result<Token> {
+        self.trouble.lock().take();
         let credential = self.credential().await?;
         let now = Timestamp::now();
         let left = credential.expires_in.map_or(presign::LIFE, |end| {
@@ -73,7 +97,7 @@ impl Fetch for Iam {
         let token = presign::token(&credential, &self.settings.region, now).map_err(|error| {
             Error::new(ErrorCode::Internal, "the token cannot be signed").backend(error.to_string())
         })?;
-        Token::new(token, presign::LIFE.min(left), "awsiam".to_owned())
+        Token::new(token, presign::LIFE.min(left), "awsiam")
     }
 
     fn patience(&self) -> Duration {
@@ -82,50 +106,44 @@ impl Fetch for Iam {
 }
 
 /// Where credentials are looked for, in the order of AWS's own tools but for processes, which are not started.
-#[derive(Clone)]
-struct Source(Aws);
-
-impl Source {
-    async fn find(&self, context: &Context) -> reqsign_core::Result<Credential> {
-        let settings = &self.0;
-        if let Some((access, secret)) = &settings.keys {
-            return Ok(Credential {
-                access_key_id: access.expose().to_owned(),
-                secret_access_key: secret.expose().to_owned(),
-                session_token: settings.session_token.as_ref().map(|token| token.expose().to_owned()),
-                expires_in: None,
-            });
-        }
-        let web_identity = AssumeRoleWithWebIdentityCredentialProvider::new()
-            .with_region(settings.region.clone())
-            .with_regional_sts_endpoint();
-        let places: [&dyn ProvideCredentialDyn<Credential = Credential>; 6] = [
-            &EnvCredentialProvider::new(),
-            &ProfileCredentialProvider::new(),
-            &SSOCredentialProvider::new(),
-            &web_identity,
-            &ECSCredentialProvider::new(),
-            &IMDSv2CredentialProvider::new(),
-        ];
-        let mut first = None;
-        for (index, place) in places.iter().enumerate() {
-            match place.provide_credential_dyn(context).await {
-                Ok(Some(credential)) => return Ok(credential),
-                Ok(None) => {}
-                // Nobody who answers at the address of the machine's own service is the usual case outside AWS, and
-                // no fault worth telling.
-                Err(_) if index + 1 == places.len() => {}
-                Err(error) => {
-                    first.get_or_insert(error);
-                }
+async fn find(settings: &Aws, context: &Context) -> reqsign_core::Result<Credential> {
+    if let Some((access, secret)) = &settings.keys {
+        return Ok(Credential {
+            access_key_id: access.expose().to_owned(),
+            secret_access_key: secret.expose().to_owned(),
+            session_token: settings.session_token.as_ref().map(|token| token.expose().to_owned()),
+            expires_in: None,
+        });
+    }
+    let web_identity = AssumeRoleWithWebIdentityCredentialProvider::new()
+        .with_region(settings.region.clone())
+        .with_regional_sts_endpoint();
+    let places: [&dyn ProvideCredentialDyn<Credential = Credential>; 6] = [
+        &EnvCredentialProvider::new(),
+        &ProfileCredentialProvider::new(),
+        &SSOCredentialProvider::new(),
+        &web_identity,
+        &ECSCredentialProvider::new(),
+        &IMDSv2CredentialProvider::new(),
+    ];
+    let mut first = None;
+    for (index, place) in places.iter().enumerate() {
+        match place.provide_credential_dyn(context).await {
+            Ok(Some(credential)) => return Ok(credential),
+            Ok(None) => {}
+            // Nobody who answers at the address of the machine's own service is the usual case outside AWS, and
+            // no fault worth telling.
+            Err(_) if index + 1 == places.len() => {}
+            Err(error) => {
+                first.get_or_insert(error);
             }
         }
-        Err(first.unwrap_or_else(|| {
-            reqsign_core::Error::credential_invalid(
-                "looked in the environment, the profile, single sign-on, web identity, the container and the machine",
-            )
-        }))
     }
+    Err(first.unwrap_or_else(|| {
+        reqsign_core::Error::credential_invalid(
+            "looked in the environment, the profile, single sign-on, web identity, the container and the machine",
+        )
+    }))
 }
 
 /// Credentials that were found already.
@@ -140,26 +158,11 @@ impl ProvideCredential for Fixed {
     }
 }
 
-fn nothing_found() -> Error {
-    Error::new(ErrorCode::Unauthenticated, "no credentials of AWS")
-}
-
-/// The error of a place where credentials were looked for. Its text has AWS's words, and no credentials.
-fn said(error: &reqsign_core::Error) -> Error {
-    let (code, message) = match error.kind() {
-        ErrorKind::RateLimited => (ErrorCode::Unavailable, "AWS gives no credentials now"),
-        ErrorKind::Unexpected if error.is_retryable() => {
-            (ErrorCode::Unavailable, "AWS gives no credentials now")
-        }
-        _ => (ErrorCode::Unauthenticated, "no credentials of AWS"),
-    };
-    let advice =
-        "Set accessKey and secretKey, or check what the environment and the profile of this process offer.";
-    Error::new(code, message).backend(error.to_string()).advice(advice)
-}
-
 /// Our way to send for `reqsign`.
-struct Http(HttpClient);
+struct Http {
+    client: HttpClient,
+    trouble: Trouble,
+}
 
 impl fmt::Debug for Http {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,10 +174,13 @@ impl HttpSend for Http {
     async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
         let local = request.uri().scheme_str() == Some("http");
         let patience = if local { LOCAL_PATIENCE } else { PATIENCE };
-        self.0
-            .send(request, Instant::now() + patience)
-            .await
-            .map_err(|error| reqsign_core::Error::unexpected(error.to_string()).set_retryable(true))
+        self.client.send(request, Instant::now() + patience).await.map_err(|error| {
+            let passed_on = reqsign_core::Error::unexpected(error.to_string()).set_retryable(true);
+            if !local {
+                *self.trouble.lock() = Some(error);
+            }
+            passed_on
+        })
     }
 }
 

@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_life_is_the_span_between_two_claims_of_the_same_clock() {
         let claims = Claims::of(&token(r#"{"sub":"billing","iat":1000,"exp":1300}"#));
-        assert_eq!(claims.life, Some(Duration::from_secs(300)));
+        assert_eq!(claims.life, Some(Duration::from_mins(5)));
         assert_eq!(claims.subject.as_deref(), Some("billing"));
         assert_eq!(Claims::of(&token(r#"{"iat":1300,"exp":1000}"#)).life, Some(Duration::ZERO));
     }

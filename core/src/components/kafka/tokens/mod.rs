@@ -8,9 +8,12 @@ mod assertion;
 mod aws;
 mod encoding;
 mod jwt;
+mod listeners;
 mod oidc;
 mod presign;
 mod renewal;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -50,7 +53,7 @@ impl Token {
     ///
     /// # Errors
     /// `BACKEND_ERROR` when it has characters that SASL does not carry: the broker would not get it whole.
-    fn new(value: String, life: Duration, principal: String) -> Result<Self> {
+    fn new(value: String, life: Duration, principal: &str) -> Result<Self> {
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = "the token cannot be used: expected visible ASCII characters without blanks";
             return Err(Error::new(ErrorCode::Backend, message));

@@ -110,7 +110,7 @@ impl TokenServer {
         };
         let claims = Claims::of(value);
         let life = said.get("expires_in").and_then(seconds).or(claims.life).unwrap_or(LIFE_UNTOLD);
-        let principal = claims.subject.unwrap_or_else(|| "unknown".to_owned());
+        let principal = claims.subject.as_deref().unwrap_or("unknown");
         let token = Token::new(value.to_owned(), life, principal)?;
         Ok(Token { extensions: self.extensions.clone(), ..token })
     }

@@ -11,8 +11,10 @@ use crate::policy::Backoff;
 /// The part of its life that a token is used for before the next one is fetched. librdkafka logs in again after nine
 /// tenths of what the broker grants a connection, and the next token has to be there by then.
 const USED: f64 = 0.8;
+/// What rounding to whole seconds and the way here took from it.
+const ROUNDING: Duration = Duration::from_secs(1);
 /// So much of that is left to chance, so that many processes that began together do not ask together for ever.
-const BY_CHANCE: f64 = 0.05;
+const BY_CHANCE: f64 = 0.04;
 /// Tokens are not fetched more often than this, however short they live.
 const SHORTEST: Duration = Duration::from_millis(500);
 /// Nor more seldom than this, however long they live: a server that took a permission back is heard within it.
@@ -82,8 +84,9 @@ async fn attempt(fetch: &dyn Fetch) -> Result<Token> {
 
 /// When to fetch the next one, for a token that lives so long.
 fn renewal_of(life: Duration) -> Duration {
-    let latest = life.mul_f64(USED);
-    let drawn = Backoff { initial: latest, randomization: BY_CHANCE, ..Backoff::constant(latest) }.draw(1);
+    let latest = life.saturating_sub(ROUNDING).mul_f64(USED);
+    let drawn =
+        Backoff { randomization: BY_CHANCE, ..Backoff::constant(latest.mul_f64(1.0 - BY_CHANCE)) }.draw(1);
     drawn.unwrap_or(latest).clamp(SHORTEST, LONGEST)
 }
 
@@ -109,8 +112,8 @@ mod tests {
     #[test]
     fn a_token_is_renewed_before_nine_tenths_of_its_life_and_within_bounds() {
         for _ in 0..100 {
-            let pause = renewal_of(Duration::from_secs(1000));
-            assert!((Duration::from_secs(740)..=Duration::from_secs(800)).contains(&pause), "{pause:?}");
+            let pause = renewal_of(Duration::from_secs(1001));
+            assert!((Duration::from_secs(736)..=Duration::from_secs(800)).contains(&pause), "{pause:?}");
         }
         assert_eq!(renewal_of(Duration::ZERO), SHORTEST);
         assert_eq!(renewal_of(Duration::from_hours(24 * 365)), LONGEST);

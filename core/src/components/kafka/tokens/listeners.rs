@@ -1,0 +1,34 @@
+//! Who hears of tokens: clients of librdkafka take them, and what users see of a component tells why there is none.
+
+use rdkafka::consumer::Consumer;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::{Listener, News};
+use crate::components::kafka::connection::Context;
+use crate::components::kafka::consumer::{KafkaConsumer, Status};
+use crate::components::kafka::sender::Sender;
+
+impl Listener for BaseProducer<Context> {
+    fn heard(&self, news: &News) {
+        news.give_to(self.client());
+    }
+}
+
+impl Listener for KafkaConsumer {
+    fn heard(&self, news: &News) {
+        news.give_to(self.client());
+    }
+}
+
+impl Listener for Sender {
+    fn heard(&self, news: &News) {
+        self.health.set_tokens(news.error.clone(), news.token.is_some());
+        self.refuse_waiting();
+    }
+}
+
+impl Listener for Status {
+    fn heard(&self, news: &News) {
+        self.set_tokens(news.error.clone(), news.token.is_some() && news.error.is_none());
+    }
+}
