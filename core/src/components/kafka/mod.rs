@@ -11,6 +11,7 @@
 //! partitions come and go. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
 mod assignment;
+mod cluster;
 mod commits;
 mod connection;
 mod consumer;
@@ -32,6 +33,7 @@ pub(crate) mod probe;
 mod progress;
 mod reader;
 mod record;
+mod refusal;
 mod sender;
 mod settings;
 mod stall;
