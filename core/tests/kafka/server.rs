@@ -15,7 +15,7 @@ pub struct Cluster {
     control: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
     bootstrap: String,
     broker_port: u16,
-    /// Where the further listeners are, by name.
+    /// Where further listeners are, by name.
     listeners: serde_json::Value,
     /// How to undo what was done to brokers.
     harm: Mutex<Vec<String>>,
@@ -60,8 +60,18 @@ impl Cluster {
     }
 
     /// What clients of a further listener connect to.
-    pub fn listener(&self, name: &str) -> String {
-        self.listeners[name].as_str().expect("a listener of this name").to_owned()
+    pub fn listener(&self, name: &str) -> &str {
+        self.listeners[name].as_str().expect("a listener of this name")
+    }
+
+    /// Makes a SCRAM user, or gives one another password.
+    pub async fn set_password(&self, user: &str, password: &str) {
+        self.command(format!("password {user} {password}")).await;
+    }
+
+    /// Lets a user do an operation: `allow("alice", "read", "topic", "orders")`.
+    pub async fn allow(&self, user: &str, operation: &str, resource: &str, name: &str) {
+        self.command(format!("allow User:{user} {operation} {resource} {name}")).await;
     }
 
     /// Where the first broker listens; differs from the bootstrap address behind a proxy.

@@ -8,10 +8,12 @@
 //!
 //! How a record leaves: `output` → `partition` (gathers) → `connection` (librdkafka) → `pending` (the caller waits).
 //! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `commits`; `handover` when
-//! partitions come and go. `avro` encodes and decodes values where that is asked for. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
+//! partitions come and go. `avro` encodes and decodes values where that is asked
+//! for. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
 mod assignment;
 mod avro;
+mod cluster;
 mod commits;
 mod connection;
 mod consumer;
@@ -29,9 +31,11 @@ mod output;
 mod partition;
 mod partitioner;
 mod pending;
+pub(crate) mod probe;
 mod progress;
 mod reader;
 mod record;
+mod refusal;
 mod sender;
 mod settings;
 mod stall;

@@ -10,7 +10,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 
-use super::connection::{ClusterHealth, Connection};
+use super::cluster::ClusterHealth;
+use super::connection::Connection;
 use super::ffi::OfThisProcess;
 use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
@@ -139,6 +140,10 @@ impl Sender {
     }
 
     fn pump(&self, partition: &Arc<Partition>) {
+        if let Some(refusal) = self.health.refusal() {
+            partition.give_back(&refusal);
+            return;
+        }
         let nobody = Cell::new(false);
         let handed_over = partition.pump(&self.topic, || {
             let chosen = self.choose_connection();
@@ -146,9 +151,9 @@ impl Sender {
             chosen
         });
         if nobody.get()
-            && let Some(error) = self.health.refusal()
+            && let Some(error) = self.health.without_token()
         {
-            partition.refuse(&error);
+            partition.give_back(&error);
         }
         // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.
         if handed_over > 0 && !self.wake.taken.load(Ordering::SeqCst) {
@@ -166,15 +171,19 @@ impl Sender {
     }
 
     /// Fails what waits for a cluster that is away, when nobody can log in there.
-    pub(super) fn refuse_waiting(&self) {
-        if self.health.is_reachable() {
-            return;
-        }
-        if let Some(error) = self.health.refusal()
-            && let Some(partitions) = &*self.partitions.load()
+    pub(super) fn give_back_without_token(&self) {
+        if !self.health.is_reachable()
+            && let Some(error) = self.health.without_token()
         {
+            self.give_back(&error);
+        }
+    }
+
+    /// Fails what waits everywhere: the brokers refuse us, and nothing was sent.
+    pub(super) fn give_back(&self, error: &Error) {
+        if let Some(partitions) = &*self.partitions.load() {
             for partition in partitions.iter() {
-                partition.refuse(&error);
+                partition.give_back(error);
             }
         }
     }

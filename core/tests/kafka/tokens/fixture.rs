@@ -73,7 +73,7 @@ impl Tokens {
             server::say("SKIPPED: no Kafka");
             return None;
         };
-        let fixture = Fixture::on(&cluster.listener(LISTENER));
+        let fixture = Fixture::on(cluster.listener(LISTENER));
         let tokens = Self { fixture, server: TokenServer::start(&shared.key, tls) };
         tokens.write(&[]);
         Some(tokens)

@@ -23,7 +23,7 @@ impl Listener for KafkaConsumer {
 impl Listener for Sender {
     fn heard(&self, news: &News) {
         self.health.set_tokens(news.error.clone(), news.token.is_some());
-        self.refuse_waiting();
+        self.give_back_without_token();
     }
 }
 
