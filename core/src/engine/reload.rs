@@ -224,7 +224,10 @@ impl Engine {
         if old.fault().is_none()
             && let Err(error) = new.prepare(&old, is_read)
         {
-            reload.faults.push(error);
+            match new.fault() {
+                Some(_) => reload.faults.extend(new.faults()),
+                None => reload.faults.push(error),
+            }
             return;
         }
         reload.faults.extend(new.faults());

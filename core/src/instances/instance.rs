@@ -149,7 +149,9 @@ impl Instance {
 
     /// What is wrong with its document, be it harmless.
     pub(crate) fn faults(&self) -> impl Iterator<Item = Error> {
-        self.warnings.iter().chain(self.fault()).cloned()
+        // The first of these is the fault.
+        let unresolved = self.component.unresolved.iter().skip(1);
+        self.warnings.iter().chain(self.fault()).chain(unresolved).cloned()
     }
 
     /// The output, opened if need be; `None` when another instance has taken this one's place.

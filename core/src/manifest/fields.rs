@@ -12,7 +12,9 @@ use crate::error::Place;
 /// The text of a field that holds one; a plain scalar that YAML gives a meaning to becomes the text of that meaning.
 pub(super) fn text_of(node: &Node) -> Result<String, Flaw> {
     let Content::Scalar { text, form } = &node.content else {
-        return Err(node.flaw("expected a text, got a list or a mapping: put it in quotes to have its text"));
+        return Err(
+            node.flaw("expected a scalar, got a list or a mapping: put it in quotes to have its text")
+        );
     };
     meaning(text, *form).map(Meaning::into_text).map(Cow::into_owned).map_err(|expected| node.flaw(expected))
 }

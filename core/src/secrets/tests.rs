@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+use serde_json::Value;
+
 use super::*;
 use crate::manifest::Manifest;
 
@@ -198,4 +201,56 @@ fn a_relative_path_may_count_from_the_folder_of_the_document() {
     assert_eq!(found(&opening, "a", "a").as_deref(), Ok("beside"));
     let working = std::env::current_dir().expect("a folder").join("shop.json");
     assert_eq!(opening.files, [working, folder.path().join("shop.json")]);
+}
+
+/// Every path to a text in `value`, and the text.
+fn leaves(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}:{name}") };
+    match value {
+        Value::String(text) => found.push((path.to_owned(), text.clone())),
+        Value::Object(values) => {
+            values.iter().for_each(|(name, value)| leaves(value, &below(name), found));
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| leaves(item, &below(&index.to_string()), found));
+        }
+        _ => {}
+    }
+}
+
+fn nested() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof!["[a-z]{1,4}".prop_map(Into::into), any::<i32>().prop_map(Into::into)];
+    leaf.prop_recursive(5, 30, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+            prop::collection::btree_map("[a-z]{1,3}", inner, 0..5)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_file_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..500), name in any::<String>()) {
+        let (_folder, _, opening) = file(&bytes, &[]);
+        if let Ok(store) = opening.store {
+            prop_assert!(store.get(&name, &name).is_err());
+        }
+    }
+
+    #[test]
+    fn every_text_is_found_under_its_path(value in prop::collection::btree_map("[a-z]{1,3}", nested(), 0..5)) {
+        let value = Value::Object(value.into_iter().collect());
+        let (_folder, _, opening) = file(value.to_string().as_bytes(), &[]);
+        let mut expected = Vec::new();
+        leaves(&value, "", &mut expected);
+        for (path, text) in expected {
+            prop_assert_eq!(found(&opening, &path, &path), Ok(text));
+        }
+    }
 }

@@ -122,8 +122,8 @@ fn a_secret_that_cannot_be_had_is_an_error_of_its_component_alone() {
             "password: secret store \"env\": the environment variable EMPTY is empty",
         ),
         (
-            format!("{}---\n{ENV_STORE}", binding("env", &item("x, key: y"))),
-            "password: secret store \"env\": the secret \"x\" has no key \"y\": it is a single value",
+            format!("{}---\n{ENV_STORE}", binding("env", &item("x, key: k"))),
+            "password: secret store \"env\": the secret \"x\" has no key \"k\": it is a single value",
         ),
         (
             format!("{}---\n{ENV_STORE}", binding("''", &item("KAFKA_PASSWORD"))),
