@@ -19,6 +19,9 @@ use crate::settings::RuntimeSettings;
 use crate::testing::Stage;
 use crate::transport::{ComponentInfo, Guarded};
 
+/// The most warnings about one component.
+const MAX_WARNINGS: usize = 100;
+
 /// A component that calls and subscriptions can use, or the reason why they cannot.
 pub(crate) struct Instance {
     /// As the document has it.
@@ -108,7 +111,7 @@ impl Instance {
         let component_type = found.and_then(|component_type| {
             let named = |error: Error| component.conceal(error).component(component.name.clone());
             let checked = component_type.check_settings(&sends).map_err(named)?;
-            warnings = checked.into_iter().map(named).collect();
+            warnings = checked.into_iter().take(MAX_WARNINGS).map(named).collect();
             Ok(component_type)
         });
         let longest_pause = stage.map_or(Duration::MAX, |stage| stage.longest_pause());

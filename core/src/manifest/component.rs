@@ -47,8 +47,7 @@ pub struct Component {
 pub struct Property {
     /// The name, as written.
     pub name: String,
-    /// The value as text, before [templates](crate::component#templates) are filled in. It may be a secret, so `Debug`
-    /// does not print it.
+    /// The value as text, before names such as `{uuid}` are filled in. It may be a secret, so `Debug` does not print it.
     pub value: String,
     /// Where the name stands.
     pub name_place: Place,

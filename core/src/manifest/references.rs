@@ -13,6 +13,9 @@ use super::component::{Component, Origin, Property};
 use crate::error::{Error, ErrorCode};
 use crate::secrets::{self, Stores, Unresolved, Variables};
 
+/// So many stores may take their settings each from the next one.
+const MAX_DEPTH: usize = 32;
+
 /// What was found out beside the values.
 pub(super) struct Found {
     /// What is wrong with stores.
@@ -38,30 +41,36 @@ pub(super) fn resolve(
     hidden: &[String],
     variables: Variables,
 ) -> Found {
+    let hidden: HashSet<&str> = hidden.iter().map(String::as_str).collect();
     let used = used_stores(components);
     let mut found = Found { faults: Vec::new(), stores, files: Vec::new() };
     let mut waiting: Vec<&mut Component> = components.iter_mut().filter(|one| one.is_store()).collect();
+    let mut depth = 0;
     while !waiting.is_empty() {
+        depth += 1;
         let names: HashSet<Arc<str>> = waiting.iter().map(|one| Arc::clone(&one.name)).collect();
         let waits = |one: &&mut Component| stores_of(one).any(|store| names.contains(store));
         let (later, now): (Vec<_>, Vec<_>) = waiting.into_iter().partition(waits);
         waiting = later;
-        if now.is_empty() {
-            for component in waiting.drain(..) {
-                let fault = unresolved_error(component, "secret stores refer to each other in a circle")
+        if now.is_empty() || depth > MAX_DEPTH {
+            for component in waiting.drain(..).chain(now) {
+                let message =
+                    format!("secret stores refer to each other in a circle, or more than {MAX_DEPTH} deep");
+                let fault = unresolved_error(component, message)
                     .advice("Give one of them its settings in its document.");
                 found.stores.refuse(&component.name, &fault);
                 component.unresolved.push(fault.clone());
                 found.faults.push(fault);
             }
+            break;
         }
         for component in now {
-            fill_in(component, &found.stores, hidden, variables);
+            fill_in(component, &found.stores, &hidden, variables);
             open(component, &mut found, used.contains(&component.name), variables);
         }
     }
     for component in components.iter_mut().filter(|component| component.is_binding()) {
-        fill_in(component, &found.stores, hidden, variables);
+        fill_in(component, &found.stores, &hidden, variables);
     }
     found
 }
@@ -105,7 +114,7 @@ fn open(component: &Component, found: &mut Found, is_used: bool, variables: Vari
     }
 }
 
-fn fill_in(component: &mut Component, stores: &Stores, hidden: &[String], variables: Variables) {
+fn fill_in(component: &mut Component, stores: &Stores, hidden: &HashSet<&str>, variables: Variables) {
     let mut unresolved = Vec::new();
     for property in &mut component.properties {
         let value = match &property.origin {
@@ -134,7 +143,7 @@ fn error_of(property: &Property, why: Unresolved) -> Error {
     }
 }
 
-fn unresolved_error(component: &Component, message: &'static str) -> Error {
+fn unresolved_error(component: &Component, message: String) -> Error {
     let place = component.properties.iter().find(|one| matches!(one.origin, Origin::Secret { .. }));
     let place = place.map_or(&component.place, |property| &property.value_place);
     Error::new(ErrorCode::UnresolvedReference, message)

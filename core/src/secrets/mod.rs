@@ -11,7 +11,7 @@ mod local_file;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use crate::manifest::Component;
 use crate::settings::nearest;
 
 pub(crate) use environment::{Variables, of_process, read_variable};
+
+/// When there are more stores, messages do not name them: many such messages would be a multiple of the documents.
+const MAX_NAMED: usize = 20;
 
 /// Finds secrets.
 pub(crate) trait SecretStore: Send + Sync {
@@ -129,7 +132,7 @@ impl Stores {
         store: &str,
         name: &str,
         key: &str,
-        hidden: &[String],
+        hidden: &HashSet<&str>,
     ) -> Result<String, Unresolved> {
         if store.is_empty() {
             return Err(Unresolved::new(format!(
@@ -150,7 +153,7 @@ impl Stores {
                 }),
                 advice: Some("Correct the secret store's document, or what it reads.".into()),
             }),
-            None if hidden.iter().any(|hidden| hidden == store) => Err(Unresolved::new(format!(
+            None if hidden.contains(store) => Err(Unresolved::new(format!(
                 "secret {name:?}: the secret store {store:?} is not meant for this app"
             ))
             .advice("Check the `scopes` and the namespace of the secret store, and the app id.")),
@@ -159,12 +162,14 @@ impl Stores {
     }
 
     fn unknown(&self, store: &str, name: &str) -> Unresolved {
-        let mut known: Vec<&str> = self.0.keys().map(|name| &**name).collect();
+        let mut known: Vec<&str> = self.0.keys().map(|name| &**name).take(MAX_NAMED + 1).collect();
         known.sort_unstable();
-        let what = match (nearest(store, known.iter().copied()), known.is_empty()) {
-            (Some(near), _) => format!("there is no secret store {store:?}; did you mean {near:?}"),
-            (None, false) => format!("there is no secret store {store:?}; stores: {}", known.join(", ")),
-            (None, true) => format!("there is no secret store {store:?}, nor any other"),
+        let there_is_none = format!("there is no secret store {store:?}");
+        let what = match nearest(store, known.iter().copied()) {
+            _ if known.is_empty() => format!("{there_is_none}, nor any other"),
+            _ if known.len() > MAX_NAMED => there_is_none,
+            Some(near) => format!("{there_is_none}; did you mean {near:?}"),
+            None => format!("{there_is_none}; stores: {}", known.join(", ")),
         };
         Unresolved::new(format!("secret {name:?}: {what}"))
             .advice("Add a document of the secret store, or correct `auth.secretStore`.")
