@@ -54,6 +54,11 @@ def test_dispatch(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
     run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
+@every_case("documents.yaml")
+def test_documents(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
+    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+
+
 @every_case("policies.yaml")
 def test_policies(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
     run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
@@ -129,6 +134,8 @@ class Run:
         self._folder = folder
         self._pullers: dict[str, Puller] = {}
         (folder / "components.yaml").write_text(self._fill(case["components"]), encoding="utf-8")
+        for name, text in case.get("files", {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
         self._client = opens(folder)
 
     def close(self) -> None:

@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::instances::{Instance, Instances};
-use crate::manifest::{Component, Manifest, References, Stamp};
+use crate::manifest::{Component, Identity, Manifest, References, Stamp};
 use crate::policy::Policies;
+use crate::secrets::Stores;
 use crate::testing::{self, Stage};
 
 pub(crate) use lease::EngineLease;
@@ -39,6 +40,8 @@ pub(crate) struct Engine {
     ended: AtomicBool,
     pub(crate) instances: Instances,
     pub(crate) policies: ArcSwap<Policies>,
+    /// The secret stores of the resources.
+    pub(crate) stores: ArcSwap<Stores>,
     faults: ArcSwap<Vec<Error>>,
     /// Told when a component changed.
     followers: Mutex<Vec<Weak<dyn Follower>>>,
@@ -65,10 +68,12 @@ impl Engine {
         stage: Option<Arc<Stage>>,
     ) -> Self {
         let seen = reload::Seen::new(stamp, &manifest);
-        let Manifest { components, mut faults, policies, .. } = manifest;
+        let mut faults = manifest.document_faults().to_vec();
+        let Manifest { components, policies, stores, .. } = manifest;
+        let identity = Identity::of_process(app_id);
         let instances = Instances::default();
         for component in bindings(components) {
-            let instance = Arc::new(Instance::new(component, &policies, stage.as_ref()));
+            let instance = Arc::new(Instance::new(component, &identity, &policies, stage.as_ref()));
             faults.extend(instance.faults());
             instances.insert(&instance);
         }
@@ -84,6 +89,7 @@ impl Engine {
             ended: AtomicBool::new(false),
             instances,
             policies: ArcSwap::from_pointee(policies),
+            stores: ArcSwap::from_pointee(stores),
             faults: ArcSwap::from_pointee(faults),
             followers: Mutex::default(),
             seen: Mutex::new(seen),
@@ -133,7 +139,7 @@ impl Engine {
 
 /// Dapr's folders hold state stores and more beside the bindings; those are not ours.
 fn bindings(components: Vec<Component>) -> impl Iterator<Item = Component> {
-    components.into_iter().filter(|component| component.component_type.starts_with("bindings."))
+    components.into_iter().filter(Component::is_binding)
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -230,6 +230,14 @@ impl Error {
         self
     }
 
+    /// Rewrites the message and the backend's words.
+    #[must_use]
+    pub(crate) fn rewrite(mut self, rewrite: impl Fn(&str) -> String) -> Self {
+        self.0.message = rewrite(&self.0.message).into();
+        self.0.backend = self.0.backend.map(|text| rewrite(&text).into());
+        self
+    }
+
     /// Adds the backend's own words.
     #[must_use]
     pub fn backend(mut self, text: impl Into<Box<str>>) -> Self {

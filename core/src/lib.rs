@@ -27,6 +27,7 @@ pub mod process;
 mod queue;
 mod registry;
 mod runtime;
+mod secrets;
 mod settings;
 mod telemetry;
 pub mod testing;

@@ -159,7 +159,7 @@ pub(crate) fn find(component: &Component) -> Result<ComponentType> {
             format!("Use one of: {}.", names()),
         ));
     };
-    if !matches!(component.version.as_str(), "" | "v0" | "v1") {
+    if !component.has_known_version() {
         return Err(unknown(
             format!("{} has no version {:?}", component.component_type, component.version),
             "Write `version: v1`.".to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Engine, absolute, bindings};
 use crate::error::{Error, Result};
 use crate::instances::{Instance, is_same};
-use crate::manifest::{Component, Manifest, Stamp};
+use crate::manifest::{Component, Identity, Manifest, Stamp};
 use crate::runtime;
 
 /// The pause between two looks at the files.
@@ -50,12 +50,23 @@ pub(super) struct Seen {
     refused: Option<Error>,
     /// Where each component came from.
     files: HashMap<Arc<str>, PathBuf>,
+    /// What secret stores read.
+    secret_files: Vec<PathBuf>,
 }
 
 impl Seen {
     pub(super) fn new(stamp: Stamp, manifest: &Manifest) -> Self {
-        let fingerprint = manifest.fingerprint();
-        Self { last: stamp.clone(), read: stamp, fingerprint, refused: None, files: files_of(manifest) }
+        let secret_files = manifest.secret_files.clone();
+        // They were read after that look; what changed since then is not old yet, and will be read again.
+        let stamp = stamp.with(&secret_files);
+        Self {
+            last: stamp.clone(),
+            read: stamp,
+            fingerprint: manifest.fingerprint(),
+            refused: None,
+            files: files_of(manifest),
+            secret_files,
+        }
     }
 
     /// Whether files that look like this need not be read again.
@@ -90,13 +101,13 @@ impl Engine {
             return;
         }
         let paths = self.paths();
-        let stamp = Stamp::of(&paths);
+        let stamp = Stamp::of(&paths).with(&seen.secret_files);
         let settled = stamp.is_same(&seen.last);
         seen.last = stamp.clone();
         if settled && !seen.is_read(&stamp) {
             let manifest = Manifest::load_again(&paths, self.app_id.as_deref(), self.references());
             // Written while it was read: the next looks will see it settle.
-            if Stamp::of(&paths).is_same(&stamp) {
+            if Stamp::of(&paths).with(&seen.secret_files).is_same(&stamp) {
                 self.take(&mut seen, stamp, manifest);
             }
         }
@@ -106,7 +117,7 @@ impl Engine {
     pub(crate) fn look_now(&self) -> Looked {
         let mut seen = self.seen.lock();
         let paths = self.paths();
-        let stamp = Stamp::of(&paths);
+        let stamp = Stamp::of(&paths).with(&seen.secret_files);
         let mut reload = Reload::default();
         if !seen.is_read(&stamp) {
             let manifest = Manifest::load_again(&paths, self.app_id.as_deref(), self.references());
@@ -156,14 +167,17 @@ impl Engine {
 
     fn apply(&self, seen: &mut Seen, manifest: Manifest) -> Reload {
         seen.fingerprint = manifest.fingerprint();
+        seen.secret_files.clone_from(&manifest.secret_files);
         let kept = Kept::of(&manifest);
         seen.refused = manifest.duplicate().cloned();
         let mut files = files_of(&manifest);
         if !manifest.policies_incomplete {
             // A document that cannot be read must not end all retries.
-            self.policies.store(Arc::new(manifest.policies));
+            self.policies.store(Arc::new(manifest.policies.clone()));
         }
-        let mut reload = Reload { faults: manifest.faults, ..Reload::default() };
+        self.stores.store(Arc::new(manifest.stores.clone()));
+        let mut reload = Reload { faults: manifest.document_faults().to_vec(), ..Reload::default() };
+        let identity = Identity::of_process(self.app_id.as_deref());
         let components: Vec<Component> = bindings(manifest.components).collect();
         let described: HashSet<&str> = components.iter().map(|component| &*component.name).collect();
         for instance in self.instances.all() {
@@ -184,14 +198,14 @@ impl Engine {
         let (changed, added): (Vec<_>, Vec<_>) =
             components.into_iter().partition(|component| self.instances.contains(&component.name));
         for component in changed.into_iter().chain(added) {
-            self.apply_one(component, &mut reload);
+            self.apply_one(component, &identity, &mut reload);
         }
         seen.files = files;
         reload
     }
 
-    fn apply_one(&self, component: Component, reload: &mut Reload) {
-        let new = Arc::new(Instance::new(component, &self.policies.load(), self.stage.as_ref()));
+    fn apply_one(&self, component: Component, identity: &Identity, reload: &mut Reload) {
+        let new = Arc::new(Instance::new(component, identity, &self.policies.load(), self.stage.as_ref()));
         let name = new.name().clone();
         let Some(old) = self.instances.get(&name) else {
             reload.faults.extend(new.faults());
@@ -199,8 +213,10 @@ impl Engine {
             self.put(&new);
             return;
         };
-        let works_again = old.fault().is_some() && new.fault().is_none();
-        if is_same(&old, &new) && !works_again {
+        // What stands elsewhere can be had again, or is wanting for another reason.
+        let fault = |one: &Instance| one.fault().map(|error| error.message().to_owned());
+        let stays_unusable = old.fault().is_none() || fault(&old) == fault(&new);
+        if is_same(&old, &new) && stays_unusable {
             reload.faults.extend(new.faults());
             return;
         }
@@ -208,7 +224,10 @@ impl Engine {
         if old.fault().is_none()
             && let Err(error) = new.prepare(&old, is_read)
         {
-            reload.faults.push(error);
+            match new.fault() {
+                Some(_) => reload.faults.extend(new.faults()),
+                None => reload.faults.push(error),
+            }
             return;
         }
         reload.faults.extend(new.faults());

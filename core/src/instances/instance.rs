@@ -1,5 +1,6 @@
 //! One component: its document, its type, and its output once somebody used it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::binding::{InputBinding, OutputBinding};
 use crate::dispatch::{Rules, Subscription};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
-use crate::manifest::Component;
+use crate::manifest::{Component, Identity, fill};
 use crate::policy::{Inbound, Ledger, Outbound, Policies};
 use crate::process;
 use crate::registry::{self, ComponentType};
@@ -18,9 +19,16 @@ use crate::settings::RuntimeSettings;
 use crate::testing::Stage;
 use crate::transport::{ComponentInfo, Guarded};
 
+/// The most warnings about one component.
+const MAX_WARNINGS: usize = 100;
+
 /// A component that calls and subscriptions can use, or the reason why they cannot.
 pub(crate) struct Instance {
-    component: Component,
+    /// As the document has it.
+    component: Arc<Component>,
+    /// With names filled in, for each direction its own: all readers of an input share a `{uuid}`.
+    sends: Arc<Component>,
+    receives: Arc<Component>,
     component_type: Result<ComponentType>,
     /// What the policies want for its calls and its events.
     outbound: Result<Option<Outbound>>,
@@ -58,7 +66,7 @@ pub(crate) fn is_same(old: &Instance, new: &Instance) -> bool {
     if old.policies != new.policies {
         return false;
     }
-    let (old, new) = (&old.component, &new.component);
+    let (old, new) = (&*old.component, &*new.component);
     let properties = |component: &Component| -> Vec<(String, String)> {
         component.properties.iter().map(|one| (one.name.clone(), one.value.clone())).collect()
     };
@@ -70,14 +78,40 @@ pub(crate) fn is_same(old: &Instance, new: &Instance) -> bool {
         && properties(old) == properties(new)
 }
 
+/// The component as its two directions see it, if that is something else than the document says.
+fn filled(component: &Component, identity: &Identity) -> Result<Option<(Arc<Component>, Arc<Component>)>> {
+    match fill(component, identity)? {
+        Cow::Borrowed(_) => Ok(None),
+        Cow::Owned(sends) => {
+            let receives = fill(component, identity)?.into_owned();
+            Ok(Some((Arc::new(sends), Arc::new(receives))))
+        }
+    }
+}
+
 impl Instance {
     /// Checks type and settings, connects to nothing. With a stage a fake takes the place of the real component.
-    pub(crate) fn new(component: Component, policies: &Policies, stage: Option<&Arc<Stage>>) -> Self {
+    pub(crate) fn new(
+        component: Component,
+        identity: &Identity,
+        policies: &Policies,
+        stage: Option<&Arc<Stage>>,
+    ) -> Self {
         let mut warnings = Vec::new();
+        let component = Arc::new(component);
+        // Nobody needs the names of a fake's pod and app.
+        let filled = if stage.is_some() { Ok(None) } else { filled(&component, identity) };
         let found = stage.map_or_else(|| registry::find(&component), |stage| Ok(stage.stand_in(&component)));
+        let (filled, found) = match (filled, component.unresolved.first()) {
+            (Ok(filled), None) => (filled, found),
+            (Ok(_), Some(error)) => (None, found.and(Err(error.clone()))),
+            (Err(error), _) => (None, found.and(Err(error))),
+        };
+        let (sends, receives) = filled.unwrap_or_else(|| (component.clone(), component.clone()));
         let component_type = found.and_then(|component_type| {
-            let checked = component_type.check_settings(&component);
-            warnings = checked.map_err(|error| error.component(component.name.clone()))?;
+            let named = |error: Error| component.conceal(error).component(component.name.clone());
+            let checked = component_type.check_settings(&sends).map_err(named)?;
+            warnings = checked.into_iter().take(MAX_WARNINGS).map(named).collect();
             Ok(component_type)
         });
         let longest_pause = stage.map_or(Duration::MAX, |stage| stage.longest_pause());
@@ -89,6 +123,8 @@ impl Instance {
         let (output, process) = (Mutex::default(), process::id());
         Self {
             component,
+            sends,
+            receives,
             component_type,
             outbound,
             inbound,
@@ -116,7 +152,9 @@ impl Instance {
 
     /// What is wrong with its document, be it harmless.
     pub(crate) fn faults(&self) -> impl Iterator<Item = Error> {
-        self.warnings.iter().chain(self.fault()).cloned()
+        // The first of these is the fault.
+        let unresolved = self.component.unresolved.iter().skip(1);
+        self.warnings.iter().chain(self.fault()).chain(unresolved).cloned()
     }
 
     /// The output, opened if need be; `None` when another instance has taken this one's place.
@@ -144,8 +182,8 @@ impl Instance {
         let component_type = self.component_type.clone()?;
         let policy = self.outbound.clone()?;
         let name = self.name().clone();
-        let binding =
-            component_type.open_output(&self.component).map_err(|error| error.component(name.clone()))?;
+        let named = |error| self.component.conceal(error).component(name.clone());
+        let binding = component_type.open_output(&self.sends).map_err(named)?;
         Ok(Arc::new(Guarded { name, binding: Opened::new(binding), policy }))
     }
 
@@ -153,18 +191,19 @@ impl Instance {
     /// is one for all of them.
     pub(crate) fn open_input(&self) -> Result<(Arc<dyn InputBinding>, Rules)> {
         let policy = self.inbound.clone()?;
-        let opened = self.component_type.clone()?.open_input(&self.component).and_then(|input| {
-            let rules = Rules::new(&RuntimeSettings::of(&self.component)?, input.redelivery(), policy);
+        let opened = self.component_type.clone()?.open_input(&self.receives).and_then(|input| {
+            let rules = Rules::new(&RuntimeSettings::of(&self.receives)?, input.redelivery(), policy);
             Ok((input, Rules { longest_pause: self.longest_pause, ..rules }))
         });
-        opened.map_err(|error| error.component(self.name().clone()))
+        opened.map_err(|error| self.component.conceal(error).component(self.name().clone()))
     }
 
     /// An error of a setting, with its place.
     pub(crate) fn setting_error(&self, setting: &str, message: String) -> Error {
         let property = self.component.properties.iter().find(|one| one.name.eq_ignore_ascii_case(setting));
         let place = property.map_or(&self.component.place, |property| &property.value_place);
-        Error::new(ErrorCode::InvalidSettings, message).component(self.name().clone()).place(place.clone())
+        let error = Error::new(ErrorCode::InvalidSettings, message).component(self.name().clone());
+        self.component.conceal(error.place(place.clone()))
     }
 
     /// Whether calls can be sent to it, as far as its document tells.

@@ -25,7 +25,8 @@ pub(super) fn of(path: &Path) -> Result<Vec<Source>> {
         let full = path.join(&name);
         if !is_yaml(name.as_encoded_bytes()) {
             tracing::trace!(target: "bindwright", file = %full.display(), "passed over: not a .yaml or .yml file");
-        } else if !full.is_dir() {
+        } else if !std::fs::metadata(&full).is_ok_and(|metadata| !metadata.is_file()) {
+            // A device or a pipe may never end. What cannot be looked at is told when it is read.
             names.push(name);
         }
     }

@@ -1,6 +1,6 @@
 //! What can be seen of the resource files without reading them: enough to notice that they changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::files;
@@ -35,24 +35,41 @@ impl Stamp {
                 continue;
             };
             for source in sources {
-                let seen = std::fs::metadata(&source.path).ok().map(|metadata| Seen {
-                    size: metadata.len(),
-                    modified: metadata.modified().ok(),
-                    identity: identity(&metadata),
-                });
-                let modified = seen.as_ref().and_then(|seen| seen.modified);
-                // A time that lies ahead is never old: clocks of network drives differ.
-                stamp.is_old &= modified.is_some_and(|modified| {
-                    now.duration_since(modified).is_ok_and(|ago| ago >= SETTLED_AFTER)
-                });
+                let seen = Seen::of(&source.path);
+                stamp.is_old &= seen.as_ref().is_some_and(|seen| seen.is_old(now));
                 stamp.files.push((source.path, seen));
             }
         }
         stamp
     }
 
+    /// Looks at the files of secret stores, too. One that is not there will be noticed when it comes.
+    #[must_use]
+    pub(crate) fn with(mut self, files: &[PathBuf]) -> Self {
+        let now = SystemTime::now();
+        for file in files {
+            let seen = Seen::of(file);
+            self.is_old &= seen.as_ref().is_none_or(|seen| seen.is_old(now));
+            self.files.push((file.clone(), seen));
+        }
+        self
+    }
+
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.files == other.files
+    }
+}
+
+impl Seen {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), identity: identity(&metadata) })
+    }
+
+    fn is_old(&self, now: SystemTime) -> bool {
+        // A time that lies ahead is never old: clocks of network drives differ.
+        self.modified
+            .is_some_and(|modified| now.duration_since(modified).is_ok_and(|ago| ago >= SETTLED_AFTER))
     }
 }
 

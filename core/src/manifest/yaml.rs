@@ -1,8 +1,9 @@
 //! YAML text to a small tree of nodes that know their place. Tests are in `tests.rs`.
 //!
-//! Input comes from outside, so a document can cost no more than its size: nesting is limited to
-//! [`MAX_DEPTH`] levels, and aliases share the node they name, with a budget of [`MAX_ALIASED`] nodes that
-//! they may stand for. Nothing here recurses deeper than that limit, whatever the text.
+//! Input comes from outside, so a document can cost no more than its size: nesting is limited to [`MAX_DEPTH`] levels,
+//! the values of a document to [`MAX_VALUES`], and aliases share the node they name, with a budget of
+//! [`ALIASED_FOR_EACH_BYTE`] for what they may stand for. Nothing here recurses deeper than that limit, whatever the
+//! text. What a scalar means is in `scalar.rs`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,8 +16,13 @@ use crate::error::{Error, ErrorCode, Place};
 
 /// The deepest nesting of lists and mappings, counted through aliases.
 const MAX_DEPTH: usize = 64;
-/// How many nodes all aliases of a document may stand for together.
-const MAX_ALIASED: usize = 100_000;
+/// The most lists, mappings and scalars of one document: about 150 bytes are kept for each.
+const MAX_VALUES: usize = 1_000_000;
+/// How many bytes of text all aliases of a document may stand for together, for each byte that the document has: what
+/// is made of them is kept. Structure counts too, see [`extent`].
+const ALIASED_FOR_EACH_BYTE: usize = 8;
+/// So many are free.
+const ALIASED_AT_LEAST: usize = 16 << 10;
 
 /// A part of a file that holds one document.
 pub(super) struct Part<'a> {
@@ -66,17 +72,35 @@ pub(super) struct Node {
     pub(super) column: usize,
     /// Levels below and including this node; bounds every recursion, dropping included.
     height: usize,
-    /// Nodes below and including this one, aliased ones counted each time.
+    /// Bytes that the text of this node would have about, aliased ones counted each time.
     size: usize,
+}
+
+/// How a scalar was written, which decides what it can mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Neither quoted, nor a block, nor tagged: the text may stand for something that is not text.
+    Plain,
+    /// Text, whatever it looks like.
+    Text,
+    /// Tagged as something that is not text: `!!int` and the like.
+    Tagged(Kind),
+}
+
+/// What a tag can ask for beside text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Bool,
+    Integer,
+    Float,
+    /// `!!binary`, which is not read.
+    Binary,
 }
 
 #[derive(Debug)]
 pub(super) enum Content {
-    Scalar {
-        text: String,
-        /// Neither quoted, nor a block, nor tagged: the text may stand for something that is not text.
-        plain: bool,
-    },
+    Scalar { text: String, form: Form },
     Sequence(Vec<Rc<Node>>),
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
 }
@@ -99,7 +123,7 @@ impl Node {
 
     /// What a field that is not there stands for.
     pub(super) const fn nothing() -> Self {
-        let content = Content::Scalar { text: String::new(), plain: true };
+        let content = Content::Scalar { text: String::new(), form: Form::Plain };
         Self { content, line: 1, column: 1, height: 1, size: 1 }
     }
 
@@ -146,7 +170,7 @@ impl Node {
 
     /// Nothing, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar { text, plain: true }
+        matches!(&self.content, Content::Scalar { text, form: Form::Plain | Form::Tagged(Kind::Null) }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -179,7 +203,9 @@ pub(super) fn compose(part: &Part<'_>) -> Result<Document, Flaw> {
         parser: Parser::new_from_str(text),
         lines_before: part.first_line - 1,
         anchors: HashMap::new(),
+        may_be_aliased: ALIASED_AT_LEAST + ALIASED_FOR_EACH_BYTE * text.len(),
         aliased: 0,
+        values: 0,
     };
     composer.document()
 }
@@ -205,7 +231,9 @@ struct Composer<'a> {
     lines_before: usize,
     /// Finished nodes by the parser's anchor number, so that no alias can name a node that contains it.
     anchors: HashMap<usize, Rc<Node>>,
+    may_be_aliased: usize,
     aliased: usize,
+    values: usize,
 }
 
 impl<'a> Composer<'a> {
@@ -236,10 +264,14 @@ impl<'a> Composer<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, at: Marker, depth: usize) -> Result<Rc<Node>, Flaw> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.flaw(at, format!("the document has more than {MAX_VALUES} values")));
+        }
         let (anchor, content) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.as_deref().is_none_or(is_not_a_string_tag);
-                (anchor, Content::Scalar { text: text.into_owned(), plain })
+                let form = form_of(style, tag.as_deref());
+                (anchor, Content::Scalar { text: text.into_owned(), form })
             }
             Event::SequenceStart(anchor, _) => (anchor, self.sequence(at, depth)?),
             Event::MappingStart(anchor, _) => (anchor, self.mapping(at, depth)?),
@@ -286,8 +318,9 @@ impl<'a> Composer<'a> {
             return Err(self.flaw(at, "an alias names a value that contains it"));
         };
         self.aliased = self.aliased.saturating_add(node.size);
-        if self.aliased > MAX_ALIASED {
-            return Err(self.flaw(at, format!("aliases stand for more than {MAX_ALIASED} values")));
+        if self.aliased > self.may_be_aliased {
+            let message = format!("aliases stand for too much, more than {} bytes", self.may_be_aliased);
+            return Err(self.flaw(at, message));
         }
         self.check_depth(at, depth + node.height - 1)?;
         Ok(node)
@@ -311,22 +344,34 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// `!!int 5` and `!!bool true` mean what they would without the tag; any other tag asks for the text as it
-/// is.
-fn is_not_a_string_tag(tag: &Tag) -> bool {
-    tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "null" | "bool" | "int" | "float")
+/// `!!int 5` and `!!bool true` are read as what they say; any other tag asks for the text as it is.
+fn form_of(style: ScalarStyle, tag: Option<&Tag>) -> Form {
+    let Some(tag) = tag else {
+        return if style == ScalarStyle::Plain { Form::Plain } else { Form::Text };
+    };
+    match tag.suffix.as_str() {
+        _ if !tag.is_yaml_core_schema() => Form::Text,
+        "null" => Form::Tagged(Kind::Null),
+        "bool" => Form::Tagged(Kind::Bool),
+        "int" => Form::Tagged(Kind::Integer),
+        "float" => Form::Tagged(Kind::Float),
+        "binary" => Form::Tagged(Kind::Binary),
+        _ => Form::Text,
+    }
 }
 
+/// Height and size. Every node counts a few bytes beside its text, for its quotes, its comma and what holds it.
 fn extent(content: &Content) -> (usize, usize) {
+    const BESIDE_TEXT: usize = 16;
     let over = |(height, size): (usize, usize), node: &Node| {
         (height.max(node.height), size.saturating_add(node.size))
     };
     let (height, size) = match content {
-        Content::Scalar { .. } => (0, 0),
+        Content::Scalar { text, .. } => (0, text.len()),
         Content::Sequence(items) => items.iter().fold((0, 0), |sum, item| over(sum, item)),
         Content::Mapping(entries) => {
             entries.iter().fold((0, 0), |sum, (key, value)| over(over(sum, key), value))
         }
     };
-    (height + 1, size.saturating_add(1))
+    (height + 1, size.saturating_add(BESIDE_TEXT))
 }

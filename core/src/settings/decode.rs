@@ -22,7 +22,7 @@ use super::RUNTIME_NAMES;
 use super::number::{parse_float, parse_integer, parse_lenient_bool};
 use super::values::SECRET_NAME;
 use crate::error::{Error, ErrorCode, Place, Result};
-use crate::manifest::{Component, Property};
+use crate::manifest::{Component, Origin, Property};
 
 /// How much of a value or a name a message shows.
 const MAX_SHOWN: usize = 80;
@@ -105,8 +105,12 @@ impl Attempt<'_> {
         let component = self.component;
         match fault {
             Fault::Value { property, hidden, expected } => {
-                let Property { name, value, value_place, .. } = &component.properties[property];
-                let given = if hidden { String::new() } else { format!(", got {:?}", shown(value)) };
+                let Property { name, value, value_place, origin, .. } = &component.properties[property];
+                let given = match origin {
+                    Origin::Document if hidden => String::new(),
+                    Origin::Document => format!(", got {:?}", shown(value)),
+                    elsewhere => format!(", got {elsewhere}"),
+                };
                 self.invalid(format!("{}: {expected}{given}", shown(name)), value_place)
             }
             Fault::Missing(field) => {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use decode::decode;
 pub(crate) use decode::nearest;
-pub(crate) use number::{parse_duration, parse_go_duration};
+pub(crate) use number::{parse_duration, parse_go_duration, parse_integer};
 pub use values::{ByteSize, CommaList, Flag, Millis, Seconds, Secret, StrictFlag};
 
 use crate::dispatch::OrderBy;

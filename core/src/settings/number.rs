@@ -31,7 +31,7 @@ pub(super) fn parse_strict_bool(text: &str) -> Option<bool> {
 }
 
 /// Go's `ParseInt` with base 0: a sign, `0x`, `0o` (or a bare `0`) and `0b`, `_` between digits. Empty is 0.
-pub(super) fn parse_integer(text: &str) -> Option<i128> {
+pub(crate) fn parse_integer(text: &str) -> Option<i128> {
     if text.is_empty() {
         return Some(0);
     }

@@ -212,5 +212,5 @@ pub fn block_on<F: Future>(future: F, interrupted: impl FnMut() -> bool) -> Opti
 
 /// How documents are read for an engine with this stage, or with none.
 pub(crate) fn references(stage: Option<&Arc<Stage>>) -> References {
-    if stage.is_some() { References::LeftOut } else { References::Refused }
+    if stage.is_some() { References::LeftOut } else { References::Resolved }
 }

@@ -15,7 +15,7 @@ use crate::dispatch::{HandOut, Outputs, ReadFrom, Rules, Subscription, WeakSubsc
 use crate::engine::{Engine, EngineLease, Follower};
 use crate::error::{Error, ErrorCode, Result};
 use crate::instances::{Instance, Instances, Readiness};
-use crate::manifest::Manifest;
+use crate::manifest::{Identity, Manifest};
 
 /// The pause between two looks of somebody who waits for components to be ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -174,18 +174,22 @@ impl View {
     pub(crate) fn add(&self, text: &str) -> Result<Vec<String>> {
         let _changing = self.changing.lock();
         let references = self.engine.references();
-        let manifest = Manifest::parse_with(text.as_bytes(), TEXT, self.app_id.as_deref(), references)?;
+        let (app_id, stores) = (self.app_id.as_deref(), self.engine.stores.load());
+        let manifest = Manifest::parse_with(text.as_bytes(), TEXT, app_id, references, &stores)?;
         if let Some(fault) = manifest.faults.into_iter().next() {
             return Err(fault);
         }
-        if manifest.components.is_empty() {
+        // The text may bring secret stores, which serve its own documents only.
+        let components: Vec<_> = manifest.components.into_iter().filter(|one| !one.is_store()).collect();
+        if components.is_empty() {
             return Err(Error::new(ErrorCode::InvalidManifest, "the text has no component for this app")
                 .advice("Give documents of kind Component whose scopes and namespace include this app."));
         }
         // The text may bring policies of its own.
         let policies = self.engine.policies.load().with(manifest.policies);
-        let mut added = Vec::with_capacity(manifest.components.len());
-        for component in manifest.components {
+        let identity = Identity::of_process(self.app_id.as_deref());
+        let mut added = Vec::with_capacity(components.len());
+        for component in components {
             if self.own.contains(&component.name) {
                 let message = "this client has added a component of this name before";
                 return Err(Error::new(ErrorCode::InvalidManifest, message)
@@ -193,7 +197,7 @@ impl View {
                     .place(component.place)
                     .advice("Remove it first, or use another name."));
             }
-            let instance = Instance::new(component, &policies, self.engine.stage.as_ref());
+            let instance = Instance::new(component, &identity, &policies, self.engine.stage.as_ref());
             if let Some(fault) = instance.fault() {
                 return Err(fault.clone());
             }
@@ -253,7 +257,10 @@ impl View {
 
     /// The fault of a document so wrong that there is no component of its name.
     fn left_out(&self) -> Option<Error> {
-        let is_missing = |name: &str| !self.hides(name) && self.find(name).is_none();
+        // A secret store that cannot be used concerns those that refer to it, and they know.
+        let stores = self.engine.stores.load();
+        let is_missing =
+            |name: &str| !self.hides(name) && self.find(name).is_none() && !stores.contains(name);
         self.engine.faults().into_iter().find(|fault| fault.component_name().is_some_and(is_missing))
     }
 

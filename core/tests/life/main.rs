@@ -5,5 +5,6 @@ mod fixture;
 mod own;
 mod ready;
 mod reload;
+mod secrets;
 mod states;
 mod subscriptions;

@@ -23,6 +23,11 @@ async fn every_case_of_policies_holds() {
     runner::every_case_holds("policies.yaml", own_queue).await;
 }
 
+#[tokio::test]
+async fn every_case_of_documents_holds() {
+    runner::every_case_holds("documents.yaml", own_queue).await;
+}
+
 /// A queue that no other case uses.
 async fn own_queue(_case: Value) -> Placeholders {
     static NUMBER: AtomicU32 = AtomicU32::new(0);

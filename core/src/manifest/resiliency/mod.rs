@@ -12,16 +12,19 @@ use std::time::Duration;
 
 use super::Scope;
 use super::document::{self, Audience};
+use super::fields;
 use super::yaml::{Content, Flaw, Node};
 use crate::error::Error;
 use crate::policy::{BreakerSettings, Codes, Matching, Name, Names, Policies, Retry, Target, Trip};
 use crate::settings::{nearest, parse_duration};
 
 const KIND: &str = "Resiliency";
+/// The most faults of one document that are told at once.
+const MAX_FAULTS: usize = 100;
 
 /// Whether a document is one of these.
 pub(super) fn is_meant(root: &Node) -> bool {
-    let says = |field, wanted| document::text_field(root, field).is_ok_and(|text| text == wanted);
+    let says = |field, wanted| fields::text_field(root, field).is_ok_and(|text| text == wanted);
     says("apiVersion", document::API_VERSION) && says("kind", KIND)
 }
 
@@ -60,7 +63,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn document(&mut self, root: &Node, scope: &Scope<'_>) -> Option<Policies> {
         let nothing = Node::nothing();
-        let metadata = self.keep(document::mapping_field(root, "metadata"))?.unwrap_or(&nothing);
+        let metadata = self.keep(fields::mapping_field(root, "metadata"))?.unwrap_or(&nothing);
         let audience = self.keep(Audience::of(root, metadata))?;
         if !audience.includes(scope) {
             tracing::debug!(target: "bindwright", file = %self.file, line = root.line, "passed over: not in scope");
@@ -119,7 +122,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let flag = document::bool_field(node, "repeatUnknown");
+        let flag = fields::bool_field(node, "repeatUnknown");
         let repeat_unknown = self.keep(flag.map_err(|flaw| below(path, &flaw)))?;
         Some(Retry { matching: self.matching(node, path)?, repeat_unknown, ..retry })
     }
@@ -192,7 +195,7 @@ impl Reader<'_> {
             self.warn_of_unknown(value, &path, &["inbound", "outbound"]);
             let outbound = self.names(value, &path, "outbound");
             let inbound = self.names(value, &path, "inbound");
-            let place = document::place_of(key, self.file);
+            let place = fields::place_of(key, self.file);
             policies.targets.insert(name, Target { outbound, inbound, place });
         }
     }
@@ -203,7 +206,7 @@ impl Reader<'_> {
         let path = format!("{path}.{way}");
         let mut name = |field| {
             let text = self.text_field(node, &path, field).filter(|text| !text.is_empty())?;
-            let place = document::place_of(node.field(field)?, self.file);
+            let place = fields::place_of(node.field(field)?, self.file);
             Some(Name { text, place })
         };
         Some(Names { timeout: name("timeout"), retry: name("retry"), breaker: name("circuitBreaker") })
@@ -236,7 +239,7 @@ impl Reader<'_> {
     }
 
     fn text_field(&mut self, node: &Node, path: &str, field: &str) -> Option<String> {
-        self.keep(document::text_field(node, field).map_err(|flaw| below(path, &flaw)))
+        self.keep(fields::text_field(node, field).map_err(|flaw| below(path, &flaw)))
     }
 
     fn number_field(&mut self, node: &Node, path: &str, field: &str, default: i64) -> Option<i64> {
@@ -263,7 +266,7 @@ impl Reader<'_> {
     }
 
     fn duration(&mut self, node: &Node, path: &str) -> Option<Duration> {
-        let text = document::text_of(node).map_err(|flaw| node.flaw(format!("{path}: {}", flaw.message)));
+        let text = fields::text_of(node).map_err(|flaw| node.flaw(format!("{path}: {}", flaw.message)));
         let text = self.keep(text)?;
         let duration = if text.is_empty() {
             Err("expected a duration such as 5s, or a whole number of milliseconds")
@@ -290,6 +293,9 @@ impl Reader<'_> {
     }
 
     fn warn(&mut self, node: &Node, message: String, advice: &'static str) {
+        if self.faults.len() >= MAX_FAULTS {
+            return;
+        }
         self.faults.push(node.flaw(message).into_error(self.file).advice(advice));
     }
 
@@ -301,6 +307,9 @@ impl Reader<'_> {
         let advice = "Correct the document; until then none of its policies and targets counts.";
         let note = |flaw: Flaw| {
             self.is_usable = false;
+            if self.faults.len() >= MAX_FAULTS {
+                return;
+            }
             self.faults.push(flaw.into_error(self.file).advice(advice));
         };
         result.map_err(note).ok()
@@ -308,7 +317,7 @@ impl Reader<'_> {
 }
 
 fn mapping<'a>(node: &'a Node, path: &str, field: &str) -> Result<Option<&'a Node>, Flaw> {
-    document::mapping_field(node, field).map_err(|flaw| below(path, &flaw))
+    fields::mapping_field(node, field).map_err(|flaw| below(path, &flaw))
 }
 
 fn below(path: &str, flaw: &Flaw) -> Flaw {

@@ -62,6 +62,9 @@ impl Run {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let components = fill(&placeholders, case["components"].as_str().expect("documents"));
         std::fs::write(folder.path().join("components.yaml"), components).expect("written");
+        for (name, text) in case["files"].as_object().into_iter().flatten() {
+            std::fs::write(folder.path().join(name), text.as_str().expect("a text")).expect("written");
+        }
         let client = open(folder.path());
         Self { folder, placeholders, client, subscriptions: HashMap::new(), place: String::new() }
     }
