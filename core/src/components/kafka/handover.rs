@@ -9,12 +9,13 @@ use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::assigned::Assigned;
 use super::assignment::{Positions, Start, start_positions};
 use super::commits::Commit;
 use super::failure;
 use super::guard::{self, log};
 use super::progress::Progress;
-use super::reader::{Assigned, PartitionKey, Reader, TICK};
+use super::reader::{PartitionKey, Reader, TICK};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Reader {
@@ -78,7 +79,16 @@ impl Reader {
         let progress = Progress::new(self.shared.alarm.clone(), self.settings.max_uncommitted / 4);
         let source = self.intake.open_source(progress.clone());
         let name = topic.as_str().into();
-        let assigned = Assigned { topic: name, queue, nonempty, source, progress, position, fresh: true, held: VecDeque::new() };
+        let assigned = Assigned {
+            topic: name,
+            queue,
+            nonempty,
+            source,
+            progress,
+            position,
+            fresh: true,
+            held: VecDeque::new(),
+        };
         self.assigned.insert((topic, number), assigned);
     }
 

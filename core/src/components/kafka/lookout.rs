@@ -79,10 +79,8 @@ impl Reader {
 
     fn ask_for_silent_partitions(&mut self, now: Instant) {
         let most = self.settings.max_uncommitted;
-        let assigned = self
-            .assigned
-            .iter()
-            .map(|(key, assigned)| (key, assigned.position, assigned.has_room(most)));
+        let assigned =
+            self.assigned.iter().map(|(key, assigned)| (key, assigned.position, assigned.has_room(most)));
         let silent = self.memory.stalls.round(now, assigned);
         let mut list = TopicPartitionList::new();
         for (topic, partition) in &silent {

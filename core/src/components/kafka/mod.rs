@@ -10,6 +10,7 @@
 //! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `commits`; `handover` when
 //! partitions come and go. `avro` encodes and decodes values where that is asked for. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
+mod assigned;
 mod assignment;
 mod avro;
 mod commits;

@@ -88,7 +88,9 @@ impl Encoder<'_> {
             Node::String => value.is_string().then_some(0),
             Node::Bytes { decimal } => self.bytes(value, *decimal).map(|_| 0),
             Node::Fixed { size, decimal, .. } => self.fixed(value, *size, *decimal).map(|_| 0),
-            Node::Enum { by_name, .. } => value.as_str().filter(|symbol| by_name.contains_key(*symbol)).map(|_| 0),
+            Node::Enum { by_name, .. } => {
+                value.as_str().filter(|symbol| by_name.contains_key(*symbol)).map(|_| 0)
+            }
             Node::Array(_) => value.is_array().then_some(0),
             Node::Map(_) => value.is_object().then_some(0),
             Node::Record(record) => {

@@ -56,7 +56,12 @@ pub(in crate::components::kafka) struct ById {
 }
 
 impl ById {
-    pub(super) fn new(registry: Registry, runtime: Handle, alarm: Arc<Alarm>, status: Arc<Status>) -> Arc<Self> {
+    pub(super) fn new(
+        registry: Registry,
+        runtime: Handle,
+        alarm: Arc<Alarm>,
+        status: Arc<Status>,
+    ) -> Arc<Self> {
         let (states, is_troubled) = (Mutex::default(), AtomicBool::new(false));
         Arc::new(Self { registry, runtime, alarm, status, states, is_troubled })
     }

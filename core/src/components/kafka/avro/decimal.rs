@@ -25,7 +25,8 @@ pub(super) fn from_text(text: &str, decimal: Decimal) -> Option<Vec<u8>> {
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0');
     // Digits behind the point that the schema has and the text has not; negative when the text has more.
-    let missing = i64::try_from(decimal.scale).ok()? - i64::try_from(fraction.len()).ok()? + i64::from(exponent);
+    let missing =
+        i64::try_from(decimal.scale).ok()? - i64::try_from(fraction.len()).ok()? + i64::from(exponent);
     let scaled = match usize::try_from(missing) {
         Ok(_) if digits.is_empty() => String::new(),
         Ok(zeros) if zeros <= decimal.precision => format!("{digits}{}", "0".repeat(zeros)),

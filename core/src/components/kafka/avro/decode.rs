@@ -87,8 +87,7 @@ impl<'a> Decoder<'a> {
             Node::Enum { name, symbols, .. } => {
                 let index = self.long()?;
                 let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
-                let symbol =
-                    symbol.ok_or_else(|| Misfit::new(format!("{name} has no symbol {index}")))?;
+                let symbol = symbol.ok_or_else(|| Misfit::new(format!("{name} has no symbol {index}")))?;
                 self.json(symbol);
             }
             Node::Array(items) => self.nested(|decoder| decoder.array(*items))?,
@@ -97,8 +96,7 @@ impl<'a> Decoder<'a> {
             Node::Union(branches) => {
                 let index = self.long()?;
                 let branch = usize::try_from(index).ok().and_then(|index| branches.get(index));
-                let branch =
-                    branch.ok_or_else(|| Misfit::new(format!("the union has no type {index}")))?;
+                let branch = branch.ok_or_else(|| Misfit::new(format!("the union has no type {index}")))?;
                 if self.form == Form::Plain || matches!(self.schema.node(branch.id), Node::Null) {
                     return self.value(branch.id);
                 }
@@ -197,7 +195,9 @@ impl<'a> Decoder<'a> {
                             let _ = write!(self.out, "\\u{byte:04x}");
                         }
                         0x20..0x80 => self.out.push(*byte),
-                        _ => self.out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes()),
+                        _ => {
+                            self.out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes())
+                        }
                     }
                 }
                 self.out.push(b'"');
@@ -219,8 +219,7 @@ impl<'a> Decoder<'a> {
 
     fn prefixed(&mut self) -> Result<&'a [u8], Misfit> {
         let length = self.long()?;
-        let length =
-            usize::try_from(length).map_err(|_| Misfit::new(format!("a length of {length}")))?;
+        let length = usize::try_from(length).map_err(|_| Misfit::new(format!("a length of {length}")))?;
         self.take(length)
     }
 

@@ -166,7 +166,9 @@ impl Encoder<'_> {
                 (None, Some(default)) => self.default(field.id, default),
                 (None, None) => {
                     let expected = self.schema.describe(field.id);
-                    Err(Misfit::new(format!("expected {expected}, got nothing, and the schema has no default")))
+                    Err(Misfit::new(format!(
+                        "expected {expected}, got nothing, and the schema has no default"
+                    )))
                 }
             };
             written.map_err(|misfit| misfit.inside(&field.name))?;
@@ -232,7 +234,9 @@ impl Encoder<'_> {
 }
 
 pub(super) fn too_ambiguous() -> Misfit {
-    Misfit::new("too many ways to read the unions of the schema; with useAvroJSON the data names the types itself")
+    Misfit::new(
+        "too many ways to read the unions of the schema; with useAvroJSON the data names the types itself",
+    )
 }
 
 /// A decimal is a text of digits, or a number that JSON's parser has not rounded.

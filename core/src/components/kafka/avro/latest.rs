@@ -59,7 +59,8 @@ impl Latest {
             Ok(Ok(answer)) => answer.clone().unwrap_or_else(|| Err(lost(subject))),
             Ok(Err(_)) => Err(lost(subject)),
             Err(_) => {
-                let message = format!("the schema registry did not tell of subject {subject:?} before the deadline");
+                let message =
+                    format!("the schema registry did not tell of subject {subject:?} before the deadline");
                 Err(Error::new(ErrorCode::Timeout, message))
             }
         }

@@ -54,7 +54,11 @@ impl Outgoing {
     }
 
     /// A record's value: the prefix, and JSON data as the schema has it.
-    pub(in crate::components::kafka) fn encode(&self, writer: &Result<Arc<Writer>>, data: &Bytes) -> Result<Bytes> {
+    pub(in crate::components::kafka) fn encode(
+        &self,
+        writer: &Result<Arc<Writer>>,
+        data: &Bytes,
+    ) -> Result<Bytes> {
         let writer = match writer {
             Ok(writer) => writer,
             // What is no JSON is not helped by any schema.

@@ -147,9 +147,9 @@ impl Registry {
         if let Some(authorization) = &address.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = request.body(Bytes::new()).map_err(|error| {
-            Error::new(ErrorCode::InvalidSettings, format!("schemaRegistryURL: {error}"))
-        })?;
+        let request = request
+            .body(Bytes::new())
+            .map_err(|error| Error::new(ErrorCode::InvalidSettings, format!("schemaRegistryURL: {error}")))?;
         let answer = self.http.send(request, Instant::now() + PATIENCE).await.map_err(|error| {
             let error = match error.code() {
                 // Nobody's deadline: the address may answer the next time.

@@ -151,7 +151,8 @@ mod tests {
     use super::*;
 
     fn read(urls: &str) -> Result<Vec<(String, Option<(String, String)>)>, String> {
-        let shown = |secrets: (Secret, Secret)| (secrets.0.expose().to_owned(), secrets.1.expose().to_owned());
+        let shown =
+            |secrets: (Secret, Secret)| (secrets.0.expose().to_owned(), secrets.1.expose().to_owned());
         Ok(addresses(urls, None)?.into_iter().map(|one| (one.base, one.credentials.map(shown))).collect())
     }
 
@@ -170,7 +171,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_without_being_shown() {
-        for urls in ["", ",", "one:8081", "ftp://secret@one", "http://", "http://secret@/x", "http://a b", "http://a?b", "http://u:1/secret@a"] {
+        for urls in [
+            "",
+            ",",
+            "one:8081",
+            "ftp://secret@one",
+            "http://",
+            "http://secret@/x",
+            "http://a b",
+            "http://a?b",
+            "http://u:1/secret@a",
+        ] {
             let error = read(urls).expect_err(urls);
             assert!(!error.contains("secret"), "{error}");
         }
