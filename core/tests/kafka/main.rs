@@ -8,6 +8,8 @@
     clippy::similar_names
 )]
 
+mod avro;
+mod avro_input;
 mod counting;
 mod crashes;
 mod deadlines;
@@ -20,6 +22,7 @@ mod independent;
 mod outcomes;
 mod proxy;
 mod receiving;
+mod registry;
 #[path = "../spec/runner/mod.rs"]
 mod runner;
 mod security;

@@ -13,13 +13,13 @@ use crate::independent::Raw;
 use crate::server;
 
 /// A second component, which sends to a topic beside the fixture's own.
-struct Beside {
+pub struct Beside {
     name: &'static str,
     topic: Fixture,
 }
 
 impl Beside {
-    fn new(fixture: &Fixture, name: &'static str) -> Self {
+    pub fn new(fixture: &Fixture, name: &'static str) -> Self {
         let topic = Fixture::on(&fixture.bootstrap);
         let document = format!(
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
@@ -31,11 +31,11 @@ impl Beside {
         Self { name, topic }
     }
 
-    async fn create(&self) {
+    pub async fn create(&self) {
         self.topic.create_topic(1).await;
     }
 
-    async fn records(&self) -> Vec<Raw> {
+    pub async fn records(&self) -> Vec<Raw> {
         self.topic.records().await
     }
 
@@ -48,7 +48,7 @@ impl Beside {
     }
 }
 
-fn header<'a>(record: &'a Raw, name: &str) -> Option<&'a [u8]> {
+pub fn header<'a>(record: &'a Raw, name: &str) -> Option<&'a [u8]> {
     record.headers.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
 }
 

@@ -9,12 +9,13 @@ use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::assigned::Assigned;
 use super::assignment::{Positions, Start, start_positions};
 use super::commits::Commit;
 use super::failure;
 use super::guard::{self, log};
 use super::progress::Progress;
-use super::reader::{Assigned, PartitionKey, Reader, TICK};
+use super::reader::{PartitionKey, Reader, TICK};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Reader {

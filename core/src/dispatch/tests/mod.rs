@@ -3,6 +3,7 @@
 mod limits;
 mod order;
 mod outcomes;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
