@@ -127,6 +127,8 @@ impl Header<'_> {
         if !faults.is_empty() {
             return Err(faults.into_iter().map(|fault| fault.component(Arc::clone(&self.name))).collect());
         }
+        let type_place =
+            self.spec.field("type").map_or_else(|| self.place.clone(), |node| place_of(node, file));
         let named = |matches: fn(&str) -> bool| properties.iter().find(|property| matches(&property.name));
         Ok(Component {
             ignore_errors,
@@ -140,6 +142,7 @@ impl Header<'_> {
             version: self.version,
             namespace: self.audience.namespace,
             scopes: self.audience.scopes,
+            type_place,
             place: self.place,
             lacks_references,
         })

@@ -41,6 +41,8 @@ pub struct Manifest {
     /// Of the faults, the first that [`load`](Self::load) refuses everything for.
     duplicate: Option<Error>,
     fingerprint: u64,
+    /// The components that are not meant for this app: their names, and where their documents begin.
+    pub(crate) passed_over: Vec<(String, Place)>,
 }
 
 /// One component document.
@@ -71,6 +73,8 @@ pub struct Component {
     pub scopes: Vec<String>,
     /// Where the document's first field stands.
     pub place: Place,
+    /// Where the text of `spec.type` stands.
+    pub type_place: Place,
     /// Properties whose values stand elsewhere were left out, see [`References`].
     pub(crate) lacks_references: bool,
 }
@@ -229,6 +233,17 @@ impl Manifest {
         Self::parse_by(Reader::new(Scope::of_process(app_id), references), text, file)
     }
 
+    /// As [`parse_with`](Self::parse_with), except that components of one name are faults like others.
+    pub(crate) fn parse_again(
+        text: &[u8],
+        file: &str,
+        app_id: Option<&str>,
+        references: References,
+    ) -> Result<Self> {
+        let reader = Reader::new(Scope::of_process(app_id), references);
+        Self::parse_by(Reader { duplicates_are_faults: true, ..reader }, text, file)
+    }
+
     #[cfg(test)]
     fn parse_in(scope: Scope<'_>, text: &[u8], file: &str) -> Result<Self> {
         Self::parse_by(Reader::new(scope, References::Refused), text, file)
@@ -350,9 +365,15 @@ impl<'a> Reader<'a> {
             }
             return Ok(());
         }
+        let hidden = self.hidden.len();
         let header = match document::header(root, file, &self.scope, &mut self.hidden) {
             Ok(Some(header)) => header,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                let place = document::place_of(root, file);
+                let names = self.hidden[hidden..].iter().map(|name| (name.clone(), place.clone()));
+                self.manifest.passed_over.extend(names);
+                return Ok(());
+            }
             Err(fault) => {
                 self.manifest.faults.push(fault);
                 return Ok(());

@@ -13,8 +13,8 @@ use crate::manifest::Component;
 use crate::policy::Backoff;
 use crate::settings::{self, CommaList, Millis, RuntimeSettings, Seconds};
 
-use raw::{BackOffPolicy, Raw};
-pub(super) use raw::{Compression, InitialOffset, RebalanceStrategy, RequiredAcks};
+use raw::BackOffPolicy;
+pub(super) use raw::{Compression, InitialOffset, Raw, RebalanceStrategy, RequiredAcks};
 pub(super) use security::{Aws, Mechanism, Oidc, Proof, Sasl, Security, TokenSource};
 
 /// Less or more than these for `stallTimeout` means the same.
