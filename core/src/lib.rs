@@ -18,6 +18,7 @@ mod event;
 pub mod event_loop;
 mod health;
 mod http;
+pub mod inspect;
 mod instances;
 pub mod logs;
 mod manifest;
@@ -56,7 +57,8 @@ pub mod component {
     pub use crate::policy::Backoff;
     pub use crate::registry::{ComponentType, names, register};
     pub use crate::settings::{
-        ByteSize, CommaList, Flag, Millis, RuntimeSettings, Seconds, Secret, StrictFlag, decode,
+        ByteSize, CommaList, Flag, Kind, Millis, RuntimeSettings, Seconds, Secret, Setting, StrictFlag, Way,
+        decode,
     };
 }
 

@@ -6,13 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use crate::binding::{InputBinding, OutputBinding};
 use crate::error::{Error, ErrorCode, Result};
+use crate::inspect::Nature;
 use crate::manifest::Component;
+use crate::settings::{self, Setting};
 
 type Check = dyn Fn(&Component) -> Result<Vec<Error>> + Send + Sync;
 type OpenOutput = dyn Fn(&Component) -> Result<Arc<dyn OutputBinding>> + Send + Sync;
+type Explain = dyn Fn(&Component) -> Result<Nature> + Send + Sync;
 type OpenInput = dyn Fn(&Component) -> Result<Arc<dyn InputBinding>> + Send + Sync;
 
 /// One component type: how its settings are checked and its two directions opened.
@@ -24,13 +29,24 @@ pub struct ComponentType {
     output: Option<Arc<OpenOutput>>,
     input: Option<Arc<OpenInput>>,
     operations: Option<&'static [&'static str]>,
+    settings: Option<SettingsOf>,
+    explain: Option<Arc<Explain>>,
+}
+
+/// What the struct of a type's settings tells about itself.
+#[derive(Clone, Copy)]
+struct SettingsOf {
+    described: fn() -> Vec<Setting>,
+    #[cfg(test)]
+    field_names: fn() -> &'static [&'static str],
 }
 
 impl ComponentType {
     /// A type such as `bindings.kafka`, in its only version (`v1`; an empty version and `v0` mean the same).
     pub fn new(name: &'static str) -> Self {
         let check = Arc::new(|_: &Component| Ok(Vec::new()));
-        Self { name, aliases: &[], check, output: None, input: None, operations: None }
+        let (output, input, operations, settings, explain) = (None, None, None, None, None);
+        Self { name, aliases: &[], check, output, input, operations, settings, explain }
     }
 
     /// Further names of the same type.
@@ -75,6 +91,26 @@ impl ComponentType {
         self
     }
 
+    /// Says that settings are decoded as `T`: what editors, `bindwright check` and `bindwright explain` know of them
+    /// follows from its schema. Without it they know nothing, and let everything pass.
+    #[must_use]
+    pub fn settings<T: JsonSchema + DeserializeOwned>(mut self) -> Self {
+        self.settings = Some(SettingsOf {
+            described: settings::settings_of::<T>,
+            #[cfg(test)]
+            field_names: settings::field_names::<T>,
+        });
+        self
+    }
+
+    /// Says what a component of these settings guarantees, and which options of its client library they become, for
+    /// `bindwright explain`. Connects to nothing.
+    #[must_use]
+    pub fn explain(mut self, explain: impl Fn(&Component) -> Result<Nature> + Send + Sync + 'static) -> Self {
+        self.explain = Some(Arc::new(explain));
+        self
+    }
+
     /// The name in `spec.type`.
     pub fn name(&self) -> &'static str {
         self.name
@@ -92,6 +128,24 @@ impl ComponentType {
 
     pub(crate) fn known_operations(&self) -> Option<&'static [&'static str]> {
         self.operations
+    }
+
+    pub(crate) fn further_names(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    /// The settings of its own; `None` where the type does not describe them.
+    pub(crate) fn described_settings(&self) -> Option<Vec<Setting>> {
+        self.settings.map(|settings| (settings.described)())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn field_names(&self) -> &'static [&'static str] {
+        self.settings.map_or(&[], |settings| (settings.field_names)())
+    }
+
+    pub(crate) fn nature(&self, component: &Component) -> Result<Nature> {
+        self.explain.as_ref().map_or_else(|| Ok(Nature::default()), |explain| explain(component))
     }
 
     pub(crate) fn check_settings(&self, component: &Component) -> Result<Vec<Error>> {
@@ -133,6 +187,12 @@ pub fn names() -> Vec<&'static str> {
     write_with_built_in().keys().copied().collect()
 }
 
+/// Every component type, each once.
+pub(crate) fn all() -> Vec<ComponentType> {
+    let registry = write_with_built_in();
+    registry.iter().filter(|(name, found)| **name == found.name).map(|(_, found)| found.clone()).collect()
+}
+
 fn insert(registry: &mut BTreeMap<&'static str, ComponentType>, component_type: ComponentType) {
     for alias in component_type.aliases {
         registry.insert(alias, component_type.clone());
@@ -149,15 +209,16 @@ pub(crate) fn find(component: &Component) -> Result<ComponentType> {
     let unknown = |what: String, advice: String| {
         Error::new(ErrorCode::UnknownType, what)
             .component(component.name.clone())
-            .place(component.place.clone())
+            .place(component.type_place.clone())
             .advice(advice)
     };
     let names = || registry.keys().copied().collect::<Vec<_>>().join(", ");
     let Some(component_type) = registry.get(component.component_type.as_str()) else {
-        return Err(unknown(
-            format!("no component type is called {:?}", component.component_type),
-            format!("Use one of: {}.", names()),
-        ));
+        let mut what = format!("no component type is called {:?}", component.component_type);
+        if let Some(near) = settings::nearest(&component.component_type, registry.keys().copied()) {
+            what = format!("{what}; did you mean {near:?}");
+        }
+        return Err(unknown(what, format!("Use one of: {}.", names())));
     };
     if !component.has_known_version() {
         return Err(unknown(

@@ -2,7 +2,14 @@
 //!
 //! A new command is one file beside this one with a `clap::Args` that has a `run`, and one line in [`Command`]'s list.
 
+mod check;
+mod completions;
 mod dev;
+mod explain;
+mod file;
+mod man;
+mod schema;
+mod types;
 mod version;
 
 use std::path::PathBuf;
@@ -57,7 +64,13 @@ macro_rules! commands {
 }
 
 commands! {
+    Check(check::Check);
+    Completions(completions::Completions);
     Dev(dev::Dev);
+    Explain(explain::Explain);
+    Man(man::Man);
+    Schema(schema::Schema);
+    Types(types::Types);
     Version(version::Version);
 }
 

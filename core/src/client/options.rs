@@ -32,6 +32,19 @@ impl ClientOptions {
         }
     }
 
+    /// The folders and files that a client of these options reads.
+    ///
+    /// # Errors
+    /// `INVALID_OPTIONS` where none are named and there is no folder of the usual names.
+    pub fn resource_paths(&self) -> Result<Vec<PathBuf>> {
+        self.clone().into_resources()
+    }
+
+    /// The app id of a client of these options.
+    pub fn effective_app_id(&self) -> Option<String> {
+        self.app_id()
+    }
+
     pub(super) fn app_id(&self) -> Option<String> {
         self.app_id.clone().or_else(|| variable("APP_ID"))
     }

@@ -7,7 +7,7 @@ use crate::policy::{Backoff, Breaker, Inbound, Ledger};
 use crate::settings::RuntimeSettings;
 
 /// What stays in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderBy {
     /// All events of a partition, one after the other; partitions in parallel.

@@ -35,6 +35,8 @@ pub struct Component {
     pub scopes: Vec<String>,
     /// Where the document's first field stands.
     pub place: Place,
+    /// Where the text of `spec.type` stands.
+    pub type_place: Place,
     /// Why values that stand elsewhere cannot be had, one error for each of them: the component cannot be used. The
     /// properties concerned are empty.
     pub unresolved: Vec<Error>,

@@ -148,6 +148,8 @@ impl Header<'_> {
         if !faults.is_empty() {
             return Err(faults.into_iter().map(|fault| fault.component(Arc::clone(&self.name))).collect());
         }
+        let type_place =
+            self.spec.field("type").map_or_else(|| self.place.clone(), |node| place_of(node, file));
         Ok(Component {
             ignore_errors,
             init_timeout,
@@ -159,6 +161,7 @@ impl Header<'_> {
             version: self.version,
             namespace: self.audience.namespace,
             scopes: self.audience.scopes,
+            type_place,
             place: self.place,
             unresolved: Vec::new(),
             lacks_references: false,

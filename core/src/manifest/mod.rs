@@ -59,6 +59,8 @@ pub struct Manifest {
     /// Of the faults, the first that [`load`](Self::load) refuses everything for.
     duplicate: Option<Error>,
     fingerprint: u64,
+    /// The components that are not meant for this app: their names, and where their documents begin.
+    pub(crate) passed_over: Vec<(String, Place)>,
 }
 
 /// What becomes of properties whose values stand elsewhere: secrets and variables of the environment.
@@ -141,6 +143,18 @@ impl Manifest {
     ) -> Result<Self> {
         let mut reader = Reader::new(Scope::of_process(app_id), references);
         reader.stores = stores.clone();
+        Self::parse_by(reader, text, file)
+    }
+
+    /// As [`parse_with`](Self::parse_with), except that components of one name are faults like others.
+    pub(crate) fn parse_again(
+        text: &[u8],
+        file: &str,
+        app_id: Option<&str>,
+        references: References,
+    ) -> Result<Self> {
+        let mut reader = Reader::new(Scope::of_process(app_id), references);
+        reader.duplicates_are_faults = true;
         Self::parse_by(reader, text, file)
     }
 

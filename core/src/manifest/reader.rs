@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-use super::{Manifest, References, Scope, document, references, resiliency, yaml};
+use super::{Manifest, References, Scope, document, fields, references, resiliency, yaml};
 use crate::error::{Error, ErrorCode, Place, Result};
 use crate::secrets::{self, Stores, Variables};
 
@@ -114,9 +114,15 @@ impl<'a> Reader<'a> {
             }
             return Ok(());
         }
+        let hidden = self.hidden.len();
         let header = match document::header(root, file, &self.scope, &mut self.hidden) {
             Ok(Some(header)) => header,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                let place = fields::place_of(root, file);
+                let names = self.hidden[hidden..].iter().map(|name| (name.clone(), place.clone()));
+                self.manifest.passed_over.extend(names);
+                return Ok(());
+            }
             Err(fault) => {
                 self.note(fault);
                 return Ok(());

@@ -44,6 +44,25 @@ impl Backoff {
         Self { retries: [self.retries, most].into_iter().flatten().min(), ..self }
     }
 
+    /// The pauses and their number, for people.
+    pub(crate) fn told(&self) -> String {
+        let Self { initial, multiplier, maximum, randomization, retries } = self;
+        let pauses = if *multiplier > 1.0 && initial < maximum {
+            format!("after {initial:?}, then {multiplier} times as long each time up to {maximum:?}")
+        } else {
+            format!("after {:?} each time", initial.min(maximum))
+        };
+        let chance = match randomization {
+            share if *share > 0.0 => format!(", {:.0} % by chance", share.min(1.0) * 100.0),
+            _ => String::new(),
+        };
+        match retries {
+            None => format!("{pauses}{chance}, for ever"),
+            Some(0) => "never again".to_owned(),
+            Some(retries) => format!("{pauses}{chance}, {retries} more at most"),
+        }
+    }
+
     /// All pauses of so many retries, each at its longest.
     pub(crate) fn longest(&self, retries: u32) -> Duration {
         let mut sum = Duration::ZERO;

@@ -37,6 +37,16 @@ impl Default for BreakerSettings {
     }
 }
 
+impl BreakerSettings {
+    /// What the policy says, for people.
+    pub(crate) fn told(&self) -> String {
+        let Self { max_requests, interval, timeout, trip } = self;
+        let counting = if interval.is_zero() { String::new() } else { format!(" within {interval:?}") };
+        let trip = if trip.is_default() { "after 6 failures in a row" } else { "when its `trip` is true" };
+        format!("opens {trip}{counting}, for {timeout:?}; {max_requests} at a time may try then")
+    }
+}
+
 /// The breaker of one direction of one component.
 #[derive(Debug)]
 pub(crate) struct Breaker {

@@ -18,6 +18,6 @@ pub use backoff::Backoff;
 pub(crate) use breaker::{Breaker, BreakerSettings, BreakerState, Permit, Refusal};
 pub use ledger::Ledger;
 pub(crate) use outbound::Outbound;
-pub(crate) use policies::{Inbound, Name, Names, Policies, Target};
+pub(crate) use policies::{Inbound, Name, Names, Policies, Target, or_near};
 pub(crate) use retry::{Codes, Matching, Retry};
 pub(crate) use trip::Trip;

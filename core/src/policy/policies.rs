@@ -126,22 +126,10 @@ impl Policies {
         way: Way,
     ) -> Result<Option<(Option<Duration>, Option<Retry>, Option<Arc<Breaker>>)>> {
         let names = self.targets.get(component).and_then(|target| target.names(way));
-        let [timeout, retry, breaker] = if let Some(names) = names {
-            if let Some(error) = self.unknown(component, way, names).into_iter().next() {
-                return Err(error);
-            }
-            [&names.timeout, &names.retry, &names.breaker]
-                .map(|name| name.as_ref().map(|name| name.text.clone()))
-        } else {
-            let first = |kind, is_there: &dyn Fn(&str) -> bool| {
-                way.defaults(kind).into_iter().find(|name| is_there(name))
-            };
-            [
-                first("Timeout", &|name| self.timeouts.contains_key(name)),
-                first("Retry", &|name| self.retries.contains_key(name)),
-                first("CircuitBreaker", &|name| self.breakers.contains_key(name)),
-            ]
-        };
+        if let Some(error) = names.and_then(|names| self.unknown(component, way, names).into_iter().next()) {
+            return Err(error);
+        }
+        let [timeout, retry, breaker] = self.chosen(component, way).map(|name| name.map(|(name, _)| name));
         // A timeout of 0 is none, as in Dapr.
         let timeout = timeout.and_then(|name| self.timeouts.get(&name)).filter(|timeout| !timeout.is_zero());
         let retry = retry.and_then(|name| self.retries.get(&name));
@@ -152,6 +140,46 @@ impl Policies {
         let breaker =
             breaker.map(|settings| Arc::new(Breaker::new(component.into(), way.as_str(), settings.clone())));
         Ok(Some((timeout.copied(), retry.cloned(), breaker)))
+    }
+
+    /// The names of the time-out, retry and circuit breaker policies of a direction, with the places where the
+    /// component's target names them; defaults have no place.
+    fn chosen(&self, component: &str, way: Way) -> [Option<(String, Option<Place>)>; 3] {
+        if let Some(names) = self.targets.get(component).and_then(|target| target.names(way)) {
+            return [&names.timeout, &names.retry, &names.breaker]
+                .map(|name| name.as_ref().map(|name| (name.text.clone(), Some(name.place.clone()))));
+        }
+        let first = |kind, is_there: &dyn Fn(&str) -> bool| {
+            way.defaults(kind).into_iter().find(|name| is_there(name)).map(|name| (name, None))
+        };
+        [
+            first("Timeout", &|name| self.timeouts.contains_key(name)),
+            first("Retry", &|name| self.retries.contains_key(name)),
+            first("CircuitBreaker", &|name| self.breakers.contains_key(name)),
+        ]
+    }
+
+    /// What concerns a direction of a component, for people: kind, name, where it is named, what it says.
+    pub(crate) fn told(
+        &self,
+        component: &str,
+        sends: bool,
+    ) -> Vec<(&'static str, String, Option<Place>, String)> {
+        let way = if sends { Way::Outbound } else { Way::Inbound };
+        let [timeout, retry, breaker] = self.chosen(component, way);
+        let timeout = timeout.and_then(|(name, place)| {
+            let text = format!("{:?}", self.timeouts.get(&name)?);
+            Some(("timeout", name, place, text))
+        });
+        let retry = retry.and_then(|(name, place)| {
+            let text = self.retries.get(&name)?.told();
+            Some(("retry", name, place, text))
+        });
+        let breaker = breaker.and_then(|(name, place)| {
+            let text = self.breakers.get(&name)?.told();
+            Some(("circuitBreaker", name, place, text))
+        });
+        [timeout, retry, breaker].into_iter().flatten().collect()
     }
 
     /// What is wrong between the documents: names of policies that are not there, and targets that are none of
@@ -220,7 +248,8 @@ fn sorted<T>(policies: &HashMap<String, T>) -> Vec<&str> {
     names
 }
 
-fn or_near(message: String, name: &str, known: &[&str]) -> String {
+/// The message with the name that a few typing errors made into this one.
+pub(crate) fn or_near(message: String, name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("{message}; did you mean {near:?}"),
         None => message,

@@ -30,6 +30,12 @@ impl Retry {
         Self { backoff, matching: Matching::ALL, repeat_unknown: false }
     }
 
+    /// What the policy says, for people.
+    pub(crate) fn told(&self) -> String {
+        let unknown = if self.repeat_unknown { ", also where the outcome is unknown" } else { "" };
+        format!("{}{unknown}", self.backoff.told())
+    }
+
     /// Whether the call that ended with this error is worth another try. `is_repeatable` says that doing the
     /// operation twice does no harm.
     pub(super) fn covers(&self, error: &Error, is_repeatable: bool) -> bool {

@@ -71,6 +71,11 @@ impl Trip {
         Ok((Self(Some(Arc::new(program))), doubt))
     }
 
+    /// Whether no expression was given.
+    pub(super) const fn is_default(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether the breaker opens now. What cannot be evaluated does not open it.
     pub(super) fn is_due(&self, counts: &Counts) -> bool {
         match &self.0 {

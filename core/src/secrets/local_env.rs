@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Opening, SecretStore, StoreType, Unresolved, Variables, environment};
@@ -9,10 +10,10 @@ use crate::error::Result;
 use crate::manifest::Component;
 use crate::settings;
 
-pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.env", open };
+pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.env", settings: settings::settings_of::<Settings>, open };
 
 /// Settings of the store.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Settings {
     /// What the variables' names begin with; the secrets' names are without. Default: nothing.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -15,13 +16,13 @@ use crate::error::{Error, ErrorCode, Place, Result};
 use crate::manifest::Component;
 use crate::settings::{self, nearest};
 
-pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.file", open };
+pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.file", settings: settings::settings_of::<Settings>, open };
 
 /// How many names are looked through for one that is near a wrong one.
 const MAX_COMPARED: usize = 1000;
 
 /// Settings of the store.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Settings {
     /// The JSON file. A relative path counts from the working directory or, when there is no such file, from the folder
@@ -29,10 +30,12 @@ struct Settings {
     secrets_file: String,
     /// What stands between the names of a path into nested objects and lists. Default `:`.
     #[serde(default = "default_separator")]
+    #[schemars(extend("x-default" = ":"))]
     nested_separator: String,
     /// Whether a secret is an object at the top of the file, with a value for each of its keys. Default `false`: a
     /// secret is one value, and its name the whole path.
     #[serde(default)]
+    #[schemars(extend("x-default" = "false"))]
     multi_valued: bool,
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::Component;
-use crate::settings::nearest;
+use crate::settings::{Setting, nearest};
 
 pub(crate) use environment::{Variables, of_process, read_variable};
 
@@ -70,6 +70,8 @@ impl Opening {
 /// A type of store.
 struct StoreType {
     name: &'static str,
+    /// What documents of it can say.
+    settings: fn() -> Vec<Setting>,
     open: fn(&Component, Variables) -> Opening,
 }
 
@@ -82,6 +84,11 @@ macro_rules! stores {
 stores! {
     local_env;
     local_file;
+}
+
+/// Every type of store, with what documents of it can say.
+pub(crate) fn described() -> impl Iterator<Item = (&'static str, Vec<Setting>)> {
+    TYPES.iter().map(|one| (one.name, (one.settings)()))
 }
 
 /// Opens the store that a document describes.

@@ -345,13 +345,14 @@ fn field_of(fields: &[&'static str], name: &str) -> Option<&'static str> {
 }
 
 /// `route` counts in its exact case only, so another spelling of it deserves the warning.
-fn is_runtime_name(name: &str) -> bool {
+pub(crate) fn is_runtime_name(name: &str) -> bool {
     RUNTIME_NAMES
         .iter()
         .any(|known| if *known == "route" { name == *known } else { known.eq_ignore_ascii_case(name) })
 }
 
-fn unknown_setting(name: &str, component_type: &str, fields: &[&'static str]) -> String {
+/// What is said about a setting that nobody reads.
+pub(crate) fn unknown_setting(name: &str, component_type: &str, fields: &[&str]) -> String {
     let unknown = format!("{}: no setting of {component_type}", shown(name));
     match nearest(name, fields.iter().chain(&RUNTIME_NAMES).copied()) {
         Some(near) => format!("{unknown}; did you mean {near:?}"),

@@ -5,16 +5,22 @@
 //! `number.rs`; tests are in `tests.rs`.
 
 mod decode;
+mod describe;
 mod number;
 #[cfg(test)]
 mod tests;
 mod values;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use decode::decode;
-pub(crate) use decode::nearest;
+pub(crate) use decode::{is_runtime_name, nearest, unknown_setting};
+#[cfg(test)]
+pub(crate) use describe::field_names::field_names;
+pub(crate) use describe::settings_of;
+pub use describe::{Kind, Setting, Way};
 pub(crate) use number::{parse_duration, parse_go_duration, parse_integer};
 pub use values::{ByteSize, CommaList, Flag, Millis, Seconds, Secret, StrictFlag};
 
@@ -35,30 +41,36 @@ const RUNTIME_NAMES: [&str; 8] = [
 ];
 
 /// The settings of any input component, next to the ones of its type.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RuntimeSettings {
     /// How many received events of one partition may wait for their commit: the most that a killed process
     /// can make happen twice. At least 1; default 1000.
     #[serde(default = "default_max_uncommitted", deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1), extend("x-ours" = true, "x-way" = "input", "x-default" = "1000"))]
     pub max_uncommitted: u32,
     /// How many handlers of one subscription may have work at once; with a handler of batches, how many events. At
     /// least 1; no limit by default.
     #[serde(default, deserialize_with = "at_least_one_if_given")]
+    #[schemars(range(min = 1), extend("x-ours" = true, "x-way" = "input"))]
     pub max_in_flight: Option<u32>,
     /// What stays in order: `partition` (default), `key` or `none`.
     #[serde(default)]
+    #[schemars(extend("x-ours" = true, "x-way" = "input", "x-default" = "partition"))]
     pub order_by: OrderBy,
     /// How often an event is delivered before it becomes a dead letter, or holds its place where there is no
     /// `deadLetterBinding`. At least 1; no limit by default.
     #[serde(default, deserialize_with = "at_least_one_if_given")]
+    #[schemars(range(min = 1), extend("x-ours" = true, "x-way" = "input"))]
     pub max_delivery_count: Option<u32>,
     /// The output binding that carries dead letters.
     #[serde(default)]
+    #[schemars(extend("x-ours" = true, "x-way" = "input"))]
     pub dead_letter_binding: Option<String>,
     /// What that binding is asked to do. Default `create`.
     #[serde(default)]
+    #[schemars(extend("x-ours" = true, "x-way" = "input", "x-default" = "create"))]
     pub dead_letter_operation: Option<String>,
 }
 
@@ -72,6 +84,25 @@ impl RuntimeSettings {
         // The warnings are about the component's own settings, which are not known here.
         decode(component).map(|(settings, _)| settings)
     }
+}
+
+/// All that the runtime reads of a component, described.
+pub(crate) fn runtime_settings() -> Vec<Setting> {
+    let mut settings = settings_of::<Everywhere>();
+    settings.extend(settings_of::<RuntimeSettings>());
+    settings
+}
+
+/// Those that the manifest reads itself, for any component.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)] // only its schema is of use
+struct Everywhere {
+    /// Which ways are used: `input`, `output` or both with a comma between. Default: all that the type has.
+    direction: Option<CommaList>,
+    /// The path of an HTTP app that events go to; ignored inside of a program.
+    #[schemars(extend("x-way" = "input", "x-ignored" = true))]
+    route: Option<String>,
 }
 
 impl Default for RuntimeSettings {

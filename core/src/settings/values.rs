@@ -162,12 +162,12 @@ macro_rules! schemas {
 }
 
 schemas! {
-    Flag: { "type": ["boolean", "string", "integer"] };
-    StrictFlag: { "type": ["boolean", "string", "integer"] };
+    Flag: { "type": ["boolean", "string", "integer"], "x-kind": "flag" };
+    StrictFlag: { "type": ["boolean", "string", "integer"], "x-kind": "strict-flag" };
     Seconds: { "type": ["string", "integer"], "x-unit": "s" };
     Millis: { "type": ["string", "integer"], "x-unit": "ms" };
     ByteSize: { "type": ["string", "integer"], "x-unit": "bytes" };
-    CommaList: { "type": "string" };
+    CommaList: { "type": "string", "x-kind": "list" };
     Secret: { "type": "string", "writeOnly": true };
 }
 

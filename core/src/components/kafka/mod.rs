@@ -19,6 +19,7 @@ mod commits;
 mod connection;
 mod consumer;
 pub(crate) mod dev_broker;
+mod explain;
 mod failure;
 mod ffi;
 mod guard;
@@ -49,8 +50,10 @@ use crate::registry::ComponentType;
 
 pub(crate) fn component_type() -> ComponentType {
     ComponentType::new("bindings.kafka")
+        .settings::<settings::Raw>()
         .check(|component| settings::KafkaSettings::decode(component).map(|(_, warnings)| warnings))
         .output(output::KafkaOutput::open)
         .input(input::KafkaInput::open)
         .operations(output::OPERATIONS)
+        .explain(explain::nature)
 }

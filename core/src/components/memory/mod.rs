@@ -23,12 +23,22 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use crate::inspect::{Guarantee, Nature};
 use crate::registry::ComponentType;
 
 pub(crate) fn component_type() -> ComponentType {
     ComponentType::new("bindings.memory")
+        .settings::<settings::Raw>()
         .check(|component| settings::MemorySettings::decode(component).map(|(_, warnings)| warnings))
         .output(output::MemoryOutput::open)
         .input(input::MemoryInput::open)
         .operations(output::OPERATIONS)
+        .explain(|_| Ok(nature()))
+}
+
+/// What one can rely on, for `bindwright explain`.
+fn nature() -> Nature {
+    let reply =
+        "a reply means that the message is in the queue, in the memory of this process: it is gone with it";
+    Nature { guarantees: vec![Guarantee { topic: "reply", text: reply.to_owned() }], options: Vec::new() }
 }

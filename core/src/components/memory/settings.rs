@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -15,26 +16,32 @@ use crate::settings::{self, Millis, RuntimeSettings};
 /// More would only cost memory: every partition is a lane of its own.
 const MOST_PARTITIONS: u32 = 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+pub(super) struct Raw {
     /// The queue. Default: the component's name.
     queue: Option<String>,
     /// From 1 to 1000; default 1. The largest number of any component of the queue counts.
     #[serde(default = "one", deserialize_with = "partitions")]
+    #[schemars(range(min = 1, max = 1000), extend("x-default" = "1"))]
     partitions: u32,
     /// The pause before a failed event is delivered again, always the same. Default `100ms`.
+    #[schemars(extend("x-default" = "100ms", "x-way" = "input"))]
     retry_pause: Option<Millis>,
     /// `create` waits for room while the queue holds so many messages. Default 100,000.
+    #[schemars(extend("x-default" = "100000", "x-way" = "output"))]
     max_queued_messages: Option<u32>,
     /// How the calls of the component end, one after the other. Default: all succeed.
     #[serde(default)]
+    #[schemars(with = "String", extend("x-way" = "output"))]
     failures: Failures,
     /// How long each call takes. Default 0.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0", "x-way" = "output"))]
     delay: Millis,
     /// How long after it was opened the component is connecting. Default 0.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0"))]
     ready: Millis,
 }
 

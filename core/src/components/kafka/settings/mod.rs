@@ -15,8 +15,8 @@ use crate::manifest::Component;
 use crate::policy::Backoff;
 use crate::settings::{self, CommaList, Millis, RuntimeSettings, Seconds};
 
-use raw::{BackOffPolicy, Raw};
-pub(super) use raw::{Compression, InitialOffset, RebalanceStrategy, RequiredAcks};
+use raw::BackOffPolicy;
+pub(super) use raw::{Compression, InitialOffset, Raw, RebalanceStrategy, RequiredAcks};
 pub(super) use schemas::{RegistryAddress, RegistrySettings, Schemas, is_avro};
 pub(super) use security::{Assertion, Aws, Mechanism, Oidc, Proof, Sasl, Security, TokenSource};
 

@@ -1,0 +1,122 @@
+//! Names of bindings as a module of Python.
+
+use std::fmt::Write as _;
+
+use super::names::{BindingNames, inputs, outputs, quoted};
+
+const HEAD: &str = "\
+# Made by `bindwright types --language python`; do not edit, run it again instead.
+# ruff: noqa
+# fmt: off
+\"\"\"Names of the bindings in the component documents.
+
+`client = typed(Client(...))` is the same client with names and operations checked by mypy or pyright.
+`client = typed_async(Client(...))` is that for `bindwright.aio`.
+\"\"\"
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+
+if TYPE_CHECKING:
+    from bindwright import Client, Event, Outcome, Reply, aio
+    from bindwright.errors import BindwrightError
+";
+
+const CLIENTS: &[Class] = &[
+    Class { name: "TypedClient", base: "Client", module: "", is_async: false },
+    Class { name: "TypedAsyncClient", base: "aio.Client", module: "aio.", is_async: true },
+];
+
+const TAIL: &str = "
+def typed(client: Client) -> TypedClient:
+    \"\"\"The same client, with names and operations checked by a type checker.\"\"\"
+    return cast(\"TypedClient\", client)
+
+
+def typed_async(client: aio.Client) -> TypedAsyncClient:
+    \"\"\"The same client, with names and operations checked by a type checker.\"\"\"
+    return cast(\"TypedAsyncClient\", client)
+";
+
+/// A client with narrower types than its base.
+struct Class {
+    name: &'static str,
+    base: &'static str,
+    module: &'static str,
+    is_async: bool,
+}
+
+/// The module.
+pub(super) fn file(names: &[BindingNames]) -> String {
+    let mut text = HEAD.to_owned();
+    let outputs: Vec<(&str, &[&str])> = outputs(names).collect();
+    let alias = |text: &mut String, name: &str, words: Vec<String>, doc: &str| {
+        let value = literal(&words);
+        let _ = write!(text, "\n{name} = {value}\n\"\"\"{doc}\"\"\"\n");
+    };
+    let all = outputs.iter().map(|(name, _)| quoted(name)).collect();
+    alias(&mut text, "OutputName", all, "Bindings that send.");
+    alias(&mut text, "InputName", inputs(names).map(quoted).collect(), "Bindings that receive.");
+    text.push_str("\nif TYPE_CHECKING:\n");
+    text.push_str("    _Handler = TypeVar(\"_Handler\", bound=Callable[[Event], object])\n");
+    text.push_str("    _BatchHandler = TypeVar(\"_BatchHandler\", bound=Callable[[list[Event]], object])\n");
+    text.push_str("    _Metadata = Mapping[str, str]\n    _Seconds = float | timedelta\n");
+    for class in CLIENTS {
+        class.write(&mut text, &outputs);
+    }
+    text.push('\n');
+    text.push_str(TAIL);
+    text
+}
+
+/// `Never` is the type that no name has.
+fn literal(words: &[String]) -> String {
+    if words.is_empty() { "Literal[()]".to_owned() } else { format!("Literal[{}]", words.join(", ")) }
+}
+
+impl Class {
+    fn write(&self, text: &mut String, outputs: &[(&str, &[&str])]) {
+        let Self { name, base, .. } = self;
+        let _ = write!(text, "\n    class {name}({base}):\n");
+        let def = if self.is_async { "async def" } else { "def" };
+        let invoke = |text: &mut String, method: &str, data: &str, metadata: &str, result: &str| {
+            for (index, (name, operations)) in outputs.iter().enumerate() {
+                let operations: Vec<String> = operations.iter().map(|one| quoted(one)).collect();
+                let operation = if operations.is_empty() { "str".to_owned() } else { literal(&operations) };
+                // The base takes any text, which is what must not be taken here.
+                let narrower = if index == 0 { "  # type: ignore[override]" } else { "" };
+                if outputs.len() > 1 {
+                    let _ = writeln!(text, "        @overload{narrower}");
+                }
+                let narrower = if outputs.len() > 1 { "" } else { narrower };
+                let _ = writeln!(
+                    text,
+                    "        {def} {method}({narrower}\n            self, name: Literal[{}], operation: {operation}, {data}, \
+                     metadata: {metadata} | None = None,\n            timeout: _Seconds | None = None,\n        ) -> {result}: ...",
+                    quoted(name)
+                );
+            }
+        };
+        if outputs.is_empty() {
+            text.push_str("        # No binding sends.\n");
+        }
+        invoke(text, "invoke_binding", "data: object = b\"\"", "_Metadata", "Reply");
+        let many = "_Metadata | Sequence[_Metadata | None]";
+        invoke(text, "invoke_many", "payloads: Iterable[object]", many, "list[Reply | BindwrightError]");
+        let workers = if self.is_async { "" } else { "workers: int | None = None, " };
+        let module = self.module;
+        let events = if self.is_async { format!("{module}Events") } else { "Events".to_owned() };
+        let _ = write!(
+            text,
+            "        @overload  # type: ignore[override]
+        def binding(self, name: InputName, *, {workers}batch: None = None) -> Callable[[_Handler], _Handler]: ...
+        @overload
+        def binding(self, name: InputName, *, {workers}batch: int) -> Callable[[_BatchHandler], _BatchHandler]: ...
+        def events(self, name: InputName) -> {events}: ...  # type: ignore[override]
+"
+        );
+    }
+}
