@@ -203,12 +203,19 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.callback("the error callback", || {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let denied =
+                [RDKafkaErrorCode::TopicAuthorizationFailed, RDKafkaErrorCode::GroupAuthorizationFailed];
+            if denied.contains(&code) {
+                // The reader hears of it as well, and knows the names.
+                return;
+            }
             let trouble = &mut *self.status.0.lock();
             trouble.suspected |= trouble.failures.note(Some(code), reason);
             // "All brokers are down" says less than the cause that came before it. And one broker that refuses us is
             // no reason to give up.
             if code != RDKafkaErrorCode::AllBrokersDown || trouble.last.is_none() {
-                let code = if failure::is_of_one_broker(code) { RDKafkaErrorCode::AllBrokersDown } else { code };
+                let code =
+                    if failure::is_of_one_broker(code) { RDKafkaErrorCode::AllBrokersDown } else { code };
                 let error = failure::from_code(code, "the consumer has no connection");
                 trouble.last = Some(error.backend(reason));
             }
