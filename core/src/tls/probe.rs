@@ -226,7 +226,7 @@ impl Identity {
 /// OpenSSL's reason, without the lines of its source.
 fn words(error: &ssl::Error) -> String {
     let reasons =
-        error.ssl_error().into_iter().flat_map(ErrorStack::errors).filter_map(|error| error.reason());
+        error.ssl_error().into_iter().flat_map(ErrorStack::errors).filter_map(openssl::error::Error::reason);
     let reasons: Vec<_> = reasons.collect();
     if reasons.is_empty() { error.to_string() } else { reasons.join(": ") }
 }

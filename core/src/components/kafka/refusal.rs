@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::probe::{self, Approach};
+use super::reader::Reader;
 use super::settings::KafkaSettings;
 use crate::error::{Error, ErrorCode, Result};
+use crate::runtime;
 use crate::tls;
 
 /// How long one broker may take to be asked by hand. It has just been connected to.
@@ -109,6 +111,20 @@ pub(super) async fn verdict(failures: BrokerFailures, settings: &KafkaSettings) 
         first.get_or_insert(error);
     }
     first
+}
+
+impl Reader {
+    /// Has the cause found where brokers may refuse us, without waiting for it.
+    pub(super) fn look_for_refusals(&mut self) {
+        let Some(failures) = self.shared.status.take_suspicion() else { return };
+        let Ok(runtime) = runtime::handle() else { return };
+        let (settings, shared) = (self.settings.clone(), self.shared.clone());
+        self.last_verdict = Instant::now();
+        runtime.spawn(async move {
+            let verdict = verdict(failures, &settings).await;
+            shared.status.judge(verdict);
+        });
+    }
 }
 
 /// Nothing but a refusal: a broker that is away may come back.
