@@ -15,8 +15,8 @@ pub enum State {
     /// It worked, and something keeps it from working fully: the connection is lost, a breaker is open, or an event
     /// that ran out of deliveries holds its place. It mends itself, or says what to do.
     Degraded,
-    /// It cannot be used: its document is wrong, or the backend did not answer within `initTimeout`. In the latter
-    /// case it still tries, and becomes ready when the backend answers.
+    /// It cannot be used: its document is wrong, or the backend refuses it or did not answer within `initTimeout`. In
+    /// the latter two cases it still tries, and becomes ready when the backend lets it.
     Failed,
 }
 

@@ -156,23 +156,22 @@ def create_topic(port: int, topic: str, partitions: int) -> None:
 
 def set_password(port: int, user: str, password: str) -> None:
     """Makes a user of both SCRAM mechanisms, or gives one another password."""
-    entries = b""
     for number, hash_name in _SCRAM_HASHES.items():
+        # One request each: Kafka takes a user once in a request.
         salt = os.urandom(16)
         salted = hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, _SCRAM_ITERATIONS)
-        entries += _compact(user.encode()) + struct.pack(">bi", number, _SCRAM_ITERATIONS)
-        entries += _compact(salt) + _compact(salted) + b"\x00"
-    # Flexible: lengths are one more than they are, and every structure ends with its count of tagged fields.
-    body = b"\x00" + b"\x01" + bytes([len(_SCRAM_HASHES) + 1]) + entries + b"\x00"
-    reply = _ask(port, api=51, version=0, body=body)
-    reply.number(1)  # tagged fields of the header
-    reply.number(4)  # throttle time
-    for _ in range(reply.number(1) - 1):
-        reply.compact()  # user
-        error, text = reply.number(2), reply.compact()
-        reply.number(1)
-        if error:
-            raise KafkaError(f"the password of {user!r} was not set: error {error} {text or ''}".rstrip())
+        entry = _compact(user.encode()) + struct.pack(">bi", number, _SCRAM_ITERATIONS)
+        entry += _compact(salt) + _compact(salted) + b"\x00"
+        # Flexible: lengths are one more than they are, and every structure ends with its count of tagged fields.
+        reply = _ask(port, api=51, version=0, body=b"\x00" + b"\x01" + b"\x02" + entry + b"\x00")
+        reply.number(1)  # tagged fields of the header
+        reply.number(4)  # throttle time
+        for _ in range(reply.number(1) - 1):
+            reply.compact()  # user
+            error, text = reply.number(2), reply.compact()
+            reply.number(1)
+            if error:
+                raise KafkaError(f"the password of {user!r} was not set: error {error} {text or ''}".rstrip())
 
 
 def allow(port: int, principal: str, operation: str, resource: str, name: str) -> None:

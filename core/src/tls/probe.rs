@@ -173,7 +173,7 @@ impl Encrypted {
 
     /// What the end of a connection means.
     fn broken(&self, error: &ssl::Error) -> Error {
-        let text = error.to_string();
+        let text = words(error);
         let alert = text.contains("alert ");
         if let Some(identity) = self.identity.as_ref().filter(|_| alert)
             && let Some(expired) = identity.expired()
@@ -221,6 +221,14 @@ impl Identity {
         let what = format!("the client certificate of {}", named(certificate.subject_name()));
         out_of_time(&certificate, &what)
     }
+}
+
+/// OpenSSL's reason, without the lines of its source.
+fn words(error: &ssl::Error) -> String {
+    let reasons =
+        error.ssl_error().into_iter().flat_map(ErrorStack::errors).filter_map(openssl::error::Error::reason);
+    let reasons: Vec<_> = reasons.collect();
+    if reasons.is_empty() { error.to_string() } else { reasons.join(": ") }
 }
 
 fn facts(protocol: &str, certificate: &X509Ref) -> Handshake {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::failure;
 use super::refusal::{self, BrokerFailures};
 use crate::error::{Error, ErrorCode};
 use crate::health::{Health, State};
@@ -30,6 +31,8 @@ struct HealthState {
     last_error: Option<String>,
     unreachable: bool,
     fatal: bool,
+    /// Why the last producer broke.
+    fatal_code: Option<RDKafkaErrorCode>,
     /// What the last look found wrong.
     trouble: Option<Error>,
     failures: BrokerFailures,
@@ -80,10 +83,13 @@ impl ClusterHealth {
         let state = self.state.lock();
         let text = state.last_error.as_ref();
         let away = state.unreachable || (!state.connected && text.is_some());
+        let denied = state.trouble.clone().filter(|trouble| trouble.code() == ErrorCode::PermissionDenied);
         let error = if state.refusal.is_some() {
             state.refusal.clone()
         } else if let Login::Failing(error) | Login::Refused(error) = &state.login {
             Some(error.clone())
+        } else if denied.is_some() {
+            denied
         } else if away {
             let error = Error::new(ErrorCode::Unavailable, "the cluster cannot be reached");
             Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
@@ -198,10 +204,24 @@ impl ClusterHealth {
         }
     }
 
+    /// What a record failed with that went down with a producer, where its cause is known.
+    pub(super) fn broke_by(&self, topic: &str) -> Option<Error> {
+        let code = self.state.lock().fatal_code?;
+        is_denied(code).then(|| failure::denied_to_write(topic, code))
+    }
+
     /// The producer refuses every further record.
-    pub(super) fn mark_fatal(&self, reason: String) {
+    pub(super) fn mark_fatal(&self, code: RDKafkaErrorCode, reason: &str) {
+        let reason = format!("{code}: {reason}");
         let mut state = self.state.lock();
         state.fatal = true;
+        state.fatal_code = Some(code);
+        if is_denied(code) {
+            // An idempotent producer asks for this before it has a record.
+            state
+                .trouble
+                .get_or_insert_with(|| failure::from_code(code, "the user may not write to any topic"));
+        }
         state.last_error = Some(reason);
         drop(state);
         self.changed.notify_one();
@@ -223,4 +243,9 @@ impl ClusterHealth {
         drop(state);
         self.changed.notify_one();
     }
+}
+
+fn is_denied(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Kafka;
+    matches!(code, Kafka::ClusterAuthorizationFailed | Kafka::TopicAuthorizationFailed)
 }

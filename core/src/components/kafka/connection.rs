@@ -107,7 +107,15 @@ impl Context {
             })),
             Err((error, message)) => {
                 self.failed.store(true, Ordering::Release);
-                receipt.fail(delivery_error(error, message.topic(), may_be_persisted(message)));
+                let topic = message.topic();
+                let broke = match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::Fatal) => {
+                        self.health.broke_by(topic)
+                    }
+                    _ => None,
+                };
+                let may_be_written = may_be_persisted(message);
+                receipt.fail(broke.unwrap_or_else(|| delivery_error(error, topic, may_be_written)));
             }
         }
     }
@@ -194,7 +202,7 @@ impl Connection {
 
     fn look_for_fatal_error(&self) {
         if let Some((code, reason)) = self.native.producer.client().fatal_error() {
-            self.native.producer.context().health.mark_fatal(format!("{code}: {reason}"));
+            self.native.producer.context().health.mark_fatal(code, &reason);
         }
     }
 

@@ -231,6 +231,12 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.callback("the error callback", || {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let denied =
+                [RDKafkaErrorCode::TopicAuthorizationFailed, RDKafkaErrorCode::GroupAuthorizationFailed];
+            if denied.contains(&code) {
+                // The reader hears of it as well, and knows the names.
+                return;
+            }
             let trouble = &mut *self.status.0.lock();
             trouble.suspected |= trouble.failures.note(Some(code), reason);
             // "All brokers are down" says less than the cause that came before it. And one broker that refuses us is

@@ -41,34 +41,49 @@ pub(super) struct Approach<'a> {
 /// As [`tls_probe`]; `TLS_FAILED` also where only one side means to speak TLS, `UNAUTHENTICATED` where the broker wants
 /// a login and there is none.
 pub(super) async fn try_out(host: &str, port: u16, approach: &Approach<'_>, deadline: Instant) -> Result<()> {
-    let target = format!("{host}:{port}");
-    let refused = |error: Error| {
-        if error.code() != ErrorCode::Unavailable {
-            return error;
+    approached(host, port, approach, deadline).await?;
+    // A broker that is just going down closes connections, too; one that wants a login does it every time.
+    for attempt in 0..2 {
+        if approach.logs_in || is_let_in(host, port, approach, deadline).await {
+            return Ok(());
         }
-        Error::new(ErrorCode::Unauthenticated, format!("{target} answers only clients that log in"))
-            .advice("Set `authType` and what belongs to it, or use a port of the broker that wants no login.")
-    };
+        if attempt == 0 {
+            approached(host, port, approach, deadline).await?;
+        }
+    }
+    Err(Error::new(ErrorCode::Unauthenticated, format!("{host}:{port} answers only clients that log in"))
+        .advice("Set `authType` and what belongs to it, or use a port of the broker that wants no login."))
+}
+
+/// Asks what anybody may ask.
+async fn approached(host: &str, port: u16, approach: &Approach<'_>, deadline: Instant) -> Result<()> {
     if let Some(tls) = approach.tls {
-        let (_, mut stream) = encrypted(host, port, tls, deadline).await?;
-        if !approach.logs_in {
-            ask_encrypted(&mut stream, &WHICH_BROKERS, deadline).await.map_err(refused)?;
-        }
-        return Ok(());
+        return encrypted(host, port, tls, deadline).await.map(drop);
     }
     let mut stream = tcp(host, port, deadline).await?;
-    if let Err(error) = ask(&mut stream, &WHICH_VERSIONS, &target, deadline).await {
-        return Err(if speaks_tls(host, port, deadline).await {
-            Error::new(ErrorCode::TlsFailed, format!("{target} speaks TLS, and the component does not"))
-                .advice("Set an `authType` other than none and leave `disableTls` out, or use the broker's other port.")
-        } else {
-            error
-        });
+    let target = format!("{host}:{port}");
+    let Err(error) = ask(&mut stream, &WHICH_VERSIONS, &target, deadline).await else { return Ok(()) };
+    if !speaks_tls(host, port, deadline).await {
+        return Err(error);
     }
-    if !approach.logs_in {
-        ask(&mut stream, &WHICH_BROKERS, &target, deadline).await.map_err(refused)?;
-    }
-    Ok(())
+    Err(Error::new(ErrorCode::TlsFailed, format!("{target} speaks TLS, and the component does not")).advice(
+        "Set an `authType` other than none and leave `disableTls` out, or use the broker's other port.",
+    ))
+}
+
+/// Asks what only somebody may ask who need not log in, or has.
+async fn is_let_in(host: &str, port: u16, approach: &Approach<'_>, deadline: Instant) -> bool {
+    let asked = async {
+        if let Some(tls) = approach.tls {
+            let (_, mut stream) = encrypted(host, port, tls, deadline).await?;
+            return ask_encrypted(&mut stream, &WHICH_BROKERS, deadline).await;
+        }
+        let mut stream = tcp(host, port, deadline).await?;
+        ask(&mut stream, &WHICH_VERSIONS, host, deadline).await?;
+        ask(&mut stream, &WHICH_BROKERS, host, deadline).await
+    };
+    // Only a closed connection is a no.
+    !asked.await.is_err_and(|error| error.code() == ErrorCode::Unavailable)
 }
 
 async fn tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {

@@ -31,7 +31,7 @@ use super::{failure, record, refusal};
 use crate::dispatch::Intake;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
-use crate::{process, runtime};
+use crate::process;
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -112,7 +112,7 @@ pub(super) struct Reader {
     pub(super) lookout: Lookout,
     last_probe: Instant,
     /// When it was last looked whether brokers refuse us.
-    last_verdict: Instant,
+    pub(super) last_verdict: Instant,
     /// It was logged that the cluster is away.
     told_away: bool,
 }
@@ -302,18 +302,6 @@ impl Reader {
         if self.last_verdict.elapsed() >= refusal::PAUSE {
             self.shared.status.suspect();
         }
-    }
-
-    /// Has the cause found where brokers may refuse us, without waiting for it.
-    fn look_for_refusals(&mut self) {
-        let Some(failures) = self.shared.status.take_suspicion() else { return };
-        let Ok(runtime) = runtime::handle() else { return };
-        let (settings, shared) = (self.settings.clone(), self.shared.clone());
-        self.last_verdict = Instant::now();
-        runtime.spawn(async move {
-            let verdict = refusal::verdict(failures, &settings).await;
-            shared.status.judge(verdict);
-        });
     }
 
     fn cluster_is_back(&mut self) {

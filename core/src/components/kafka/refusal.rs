@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::probe::{self, Approach};
+use super::reader::Reader;
 use super::settings::KafkaSettings;
 use crate::error::{Error, ErrorCode, Result};
+use crate::runtime;
 use crate::tls;
 
 /// How long one broker may take to be asked by hand. It has just been connected to.
@@ -111,6 +113,20 @@ pub(super) async fn verdict(failures: BrokerFailures, settings: &KafkaSettings) 
     first
 }
 
+impl Reader {
+    /// Has the cause found where brokers may refuse us, without waiting for it.
+    pub(super) fn look_for_refusals(&mut self) {
+        let Some(failures) = self.shared.status.take_suspicion() else { return };
+        let Ok(runtime) = runtime::handle() else { return };
+        let (settings, shared) = (self.settings.clone(), self.shared.clone());
+        self.last_verdict = Instant::now();
+        runtime.spawn(async move {
+            let verdict = verdict(failures, &settings).await;
+            shared.status.judge(verdict);
+        });
+    }
+}
+
 /// Nothing but a refusal: a broker that is away may come back.
 fn refusal(error: Error) -> Option<Error> {
     is_refusal(error.code()).then_some(error)
@@ -145,7 +161,7 @@ fn with_port(broker: &str) -> String {
 
 fn refused_login(address: &str, words: &str) -> Error {
     let error = Error::new(ErrorCode::Unauthenticated, format!("{address} refuses the login")).backend(words);
-    if words.contains("mechanism") || words.contains("SASL state") {
+    if words.contains("mechanism handshake failed") {
         return error.advice("Check `saslMechanism` and that this port of the broker wants a login.");
     }
     error
@@ -159,6 +175,7 @@ fn unencrypted(address: &str, words: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::kafka::tests::manifest;
 
     #[test]
     fn brokers_are_told_apart_by_their_addresses() {
@@ -169,6 +186,24 @@ mod tests {
         assert_eq!(address("GroupCoordinator: 127.0.0.1:9093: Disconnected"), None);
         assert_eq!(with_port("[::1]:9093"), "[::1]:9093");
         assert_eq!(with_port("broker"), "broker:9092");
+    }
+
+    #[tokio::test]
+    async fn one_broker_that_refuses_is_no_verdict_while_another_is_away() {
+        let refusing =
+            "sasl_plaintext://127.0.0.1:1/1: SASL authentication error: no (after 5ms in state AUTH_REQ)";
+        let document = manifest("127.0.0.1:1");
+        let (settings, _) = KafkaSettings::decode(&document.components[0]).expect("settings");
+        let mut failures = BrokerFailures::default();
+        failures.note(Some(RDKafkaErrorCode::Authentication), refusing);
+        assert!(verdict(failures.clone(), &settings).await.is_none(), "another may be of use");
+        failures.note(Some(RDKafkaErrorCode::AllBrokersDown), "2/2 brokers are down");
+        let error = verdict(failures.clone(), &settings).await.expect("a verdict");
+        assert_eq!(error.code(), ErrorCode::Unauthenticated);
+        assert_eq!(error.message(), "127.0.0.1:1 refuses the login");
+        let away = "sasl_plaintext://127.0.0.1:2/2: Connect failed: Connection refused";
+        failures.note(Some(RDKafkaErrorCode::BrokerTransportFailure), away);
+        assert!(verdict(failures, &settings).await.is_none(), "one may come back");
     }
 
     #[test]

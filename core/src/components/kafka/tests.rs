@@ -25,7 +25,7 @@ use crate::settings::RuntimeSettings;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn manifest(address: &str) -> Manifest {
+pub(super) fn manifest(address: &str) -> Manifest {
     let document = format!(
         "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: orders}}\nspec:\n  \
          type: bindings.kafka\n  metadata:\n  - {{name: brokers, value: '{address}'}}\n  \
@@ -114,6 +114,23 @@ fn an_output_without_its_topic_is_connecting_and_says_why() {
     until_state(|| output.health(), State::Connecting, Some(ErrorCode::TargetNotFound));
     broker.set_topic_error("orders", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
     until_state(|| output.health(), State::Ready, None);
+}
+
+#[test]
+fn whoever_is_refused_need_not_wait_and_is_served_again_later() {
+    let broker = DevBroker::start(0).expect("a broker");
+    let output = output(&broker.bootstrap());
+    until_ready(&output);
+    let refusal = Error::new(ErrorCode::Unauthenticated, "made by a test");
+    // The next look takes it back, so the first try may be too late.
+    until("calls are refused", || {
+        output.sender().health.refuse(Some(refusal.clone()));
+        let error = send(&output).err()?;
+        assert_eq!(error.code(), ErrorCode::Unauthenticated);
+        Some(())
+    });
+    until("calls are accepted", || send(&output).ok());
+    until_ready(&output);
 }
 
 struct PanickingWaker(AtomicBool);
