@@ -212,7 +212,9 @@ impl Compiler {
         let name = name.ok_or("a record, enum or fixed without \"name\"")?;
         let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
         let name = full_name(name, namespace);
-        let id = self.add(Node::Null);
+        // A union inside of it asks for the name before the rest is known.
+        let (fields, by_name) = (Vec::new(), HashMap::new());
+        let id = self.add(Node::Record(Record { name: name.clone(), fields, by_name }));
         if self.names.insert(name.clone(), id).is_some() {
             return Err(format!("{name} is defined twice"));
         }

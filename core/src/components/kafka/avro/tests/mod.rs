@@ -150,6 +150,7 @@ fn unions_keep_numbers_exact() {
         (json!(["float", "double", "string"]), json!("NaN")),
         (json!(["float"]), json!("-Infinity")),
         (json!(["int", "double"]), json!(3_000_000_000_i64)),
+        (json!("double"), json!(114_126_670.142_857_15)),
     ] {
         let union = schema(&types);
         let body = written(&union, &value, Form::Plain).expect("written");
