@@ -110,7 +110,7 @@ fn check_reads_the_standard_input() {
     assert_eq!(read(&misspelt, &[]).status.code(), Some(0));
     let refused = read(&misspelt, &["--strict"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stdout).contains("--> <stdin>:21:11"), "{}", text(&refused.stdout));
+    assert!(text(&refused.stdout).contains("--> <stdin>:23:11"), "{}", text(&refused.stdout));
 }
 
 #[test]

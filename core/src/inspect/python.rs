@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Never, TypeVar, cast, overload
+from typing import TYPE_CHECKING, NAMES, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from bindwright import Client, Event, Events, Reply, aio
@@ -54,7 +54,7 @@ struct Class {
 
 /// The module.
 pub(super) fn file(names: &[BindingNames]) -> String {
-    let mut text = HEAD.to_owned();
+    let mut text = String::new();
     let outputs: Vec<(&str, &[&str])> = outputs(names).collect();
     let alias = |text: &mut String, name: &str, words: Vec<String>, doc: &str| {
         let value = literal(&words);
@@ -72,7 +72,10 @@ pub(super) fn file(names: &[BindingNames]) -> String {
     }
     text.push('\n');
     text.push_str(TAIL);
-    text
+    // Strict type checkers complain about what is imported and not used.
+    let used = |name| text.contains(name).then_some(name);
+    let names: Vec<&str> = ["Literal", "Never"].into_iter().filter_map(used).collect();
+    format!("{}{text}", HEAD.replace("NAMES", &names.join(", ")))
 }
 
 /// `Never` is the type that no name has.
