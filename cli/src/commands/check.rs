@@ -25,6 +25,7 @@ const STANDARD_INPUT: &str = "<stdin>";
 ///
 /// Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 not understood.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // the texts are help texts
 pub(crate) struct Check {
     /// Folders of component files, or such files; `-` reads the standard input [default: what BINDWRIGHT_RESOURCES
     /// names, else ./components, else ./resources]

@@ -17,6 +17,7 @@ use crate::terminal::Terminal;
 ///
 /// Exit status: 0 done, 1 failed (with --check: the file differs), 2 not understood.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // the texts are help texts
 pub(crate) struct Types {
     /// Folders of component files, or such files [default: what BINDWRIGHT_RESOURCES names, else ./components, else
     /// ./resources]

@@ -139,7 +139,7 @@ fn pairs_of(letters: &[char]) -> Vec<Pair> {
             }
             ',' if depth > 0 => begin_of_key = at + 1,
             quote @ ('"' | '\'') if is_blank(&letters[begin_of_key..at]) => {
-                at = end_of_quote(letters, at, quote)
+                at = end_of_quote(letters, at, quote);
             }
             ':' if letters.get(at + 1).is_none_or(|next| next.is_whitespace()) || depth > 0 => {
                 let key: String = letters[begin_of_key..at].iter().collect();

@@ -8,6 +8,9 @@ const HEAD: &str = "\
 # Made by `bindwright types --language python`; do not edit, run it again instead.
 # ruff: noqa
 # fmt: off
+# Methods of the views take less than those of the client, on purpose.
+# mypy: disable-error-code=\"override, no-overload-impl\"
+# pyright: reportIncompatibleMethodOverride=false, reportNoOverloadImplementation=false
 \"\"\"Names of the bindings in the component documents.
 
 `client = typed(Client(...))` is the same client with names and operations checked by mypy or pyright.
@@ -18,10 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, NAMES, TypeVar, cast, overload
 
 if TYPE_CHECKING:
-    from bindwright import Client, Event, Outcome, Reply, aio
+    from bindwright import Client, Event, Events, Reply, aio
     from bindwright.errors import BindwrightError
 ";
 
@@ -51,7 +54,7 @@ struct Class {
 
 /// The module.
 pub(super) fn file(names: &[BindingNames]) -> String {
-    let mut text = HEAD.to_owned();
+    let mut text = String::new();
     let outputs: Vec<(&str, &[&str])> = outputs(names).collect();
     let alias = |text: &mut String, name: &str, words: Vec<String>, doc: &str| {
         let value = literal(&words);
@@ -69,12 +72,15 @@ pub(super) fn file(names: &[BindingNames]) -> String {
     }
     text.push('\n');
     text.push_str(TAIL);
-    text
+    // Strict type checkers complain about what is imported and not used.
+    let used = |name| text.contains(name).then_some(name);
+    let names: Vec<&str> = ["Literal", "Never"].into_iter().filter_map(used).collect();
+    format!("{}{text}", HEAD.replace("NAMES", &names.join(", ")))
 }
 
 /// `Never` is the type that no name has.
 fn literal(words: &[String]) -> String {
-    if words.is_empty() { "Literal[()]".to_owned() } else { format!("Literal[{}]", words.join(", ")) }
+    if words.is_empty() { "Never".to_owned() } else { format!("Literal[{}]", words.join(", ")) }
 }
 
 impl Class {
@@ -82,27 +88,30 @@ impl Class {
         let Self { name, base, .. } = self;
         let _ = write!(text, "\n    class {name}({base}):\n");
         let def = if self.is_async { "async def" } else { "def" };
-        let invoke = |text: &mut String, method: &str, data: &str, metadata: &str, result: &str| {
-            for (index, (name, operations)) in outputs.iter().enumerate() {
+        // One for each binding; without any the only one takes no name at all.
+        let mut variants: Vec<(String, String)> = outputs
+            .iter()
+            .map(|(name, operations)| {
                 let operations: Vec<String> = operations.iter().map(|one| quoted(one)).collect();
                 let operation = if operations.is_empty() { "str".to_owned() } else { literal(&operations) };
-                // The base takes any text, which is what must not be taken here.
-                let narrower = if index == 0 { "  # type: ignore[override]" } else { "" };
-                if outputs.len() > 1 {
-                    let _ = writeln!(text, "        @overload{narrower}");
+                (literal(&[quoted(name)]), operation)
+            })
+            .collect();
+        if variants.is_empty() {
+            variants.push((literal(&[]), literal(&[])));
+        }
+        let invoke = |text: &mut String, method: &str, data: &str, metadata: &str, result: &str| {
+            for (name, operation) in &variants {
+                if variants.len() > 1 {
+                    text.push_str("        @overload\n");
                 }
-                let narrower = if outputs.len() > 1 { "" } else { narrower };
                 let _ = writeln!(
                     text,
-                    "        {def} {method}({narrower}\n            self, name: Literal[{}], operation: {operation}, {data}, \
-                     metadata: {metadata} | None = None,\n            timeout: _Seconds | None = None,\n        ) -> {result}: ...",
-                    quoted(name)
+                    "        {def} {method}(\n            self, name: {name}, operation: {operation}, {data},\n            \
+                     metadata: {metadata} | None = None, timeout: _Seconds | None = None,\n        ) -> {result}: ..."
                 );
             }
         };
-        if outputs.is_empty() {
-            text.push_str("        # No binding sends.\n");
-        }
         invoke(text, "invoke_binding", "data: object = b\"\"", "_Metadata", "Reply");
         let many = "_Metadata | Sequence[_Metadata | None]";
         invoke(text, "invoke_many", "payloads: Iterable[object]", many, "list[Reply | BindwrightError]");
@@ -111,11 +120,11 @@ impl Class {
         let events = if self.is_async { format!("{module}Events") } else { "Events".to_owned() };
         let _ = write!(
             text,
-            "        @overload  # type: ignore[override]
+            "        @overload
         def binding(self, name: InputName, *, {workers}batch: None = None) -> Callable[[_Handler], _Handler]: ...
         @overload
         def binding(self, name: InputName, *, {workers}batch: int) -> Callable[[_BatchHandler], _BatchHandler]: ...
-        def events(self, name: InputName) -> {events}: ...  # type: ignore[override]
+        def events(self, name: InputName) -> {events}: ...
 "
         );
     }

@@ -51,6 +51,7 @@ pub fn schema() -> Value {
     }));
     let is_kind = |kind: &str| {
         json!({
+            "type": "object",
             "properties": { "apiVersion": { "const": API_VERSION }, "kind": { "const": kind } },
             "required": ["apiVersion", "kind"],
         })

@@ -162,17 +162,15 @@ impl Subject<'_, '_> {
             let (given, missing) = self.needs(way);
             if !is_there {
                 self.without(way);
-            } else if missing.is_empty() || !is_complete {
-                continue;
-            } else if explicit.is_some() || !given.is_empty() {
-                let error = self.lacks(way, &missing);
-                let is_bad = explicit.is_some();
-                let severity = if is_bad { Severity::Error } else { Severity::Warning };
-                self.checking.add(severity, rules::MISSING_SETTING, error);
-                continue;
-            } else {
-                lacking.push((way, missing));
-                continue;
+            } else if is_complete && !missing.is_empty() {
+                let is_partly_there = explicit.is_some() || !given.is_empty();
+                if is_partly_there {
+                    let error = self.lacks(way, &missing);
+                    let severity = if explicit.is_some() { Severity::Error } else { Severity::Warning };
+                    self.checking.add(severity, rules::MISSING_SETTING, error);
+                } else {
+                    lacking.push((way, missing));
+                }
             }
         }
         self.neither(&lacking, &type_can);

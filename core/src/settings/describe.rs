@@ -26,6 +26,7 @@ use serde_json::Value;
 /// One setting of a component type.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools)] // independent facts, each asked for by its name
 pub struct Setting {
     /// The documented spelling; documents may write it in any case.
     pub name: String,

@@ -17,11 +17,10 @@ pub(super) fn nature(component: &Component) -> Result<Nature> {
         nature.guarantees.extend(of_replies(&settings, config.get("enable.idempotence") == Some("true")));
         nature.options.push(options("producer", &config));
     }
-    if let Some(group) = settings.consumer_group.as_deref().filter(|_| component.direction.input) {
-        if !settings.topics.is_empty() {
-            nature.guarantees.push(of_the_start(&settings, group));
-            nature.options.push(options("consumer", &settings.consumer_config(group)));
-        }
+    let receives = component.direction.input && !settings.topics.is_empty();
+    if let Some(group) = settings.consumer_group.as_deref().filter(|_| receives) {
+        nature.guarantees.push(of_the_start(&settings, group));
+        nature.options.push(options("consumer", &settings.consumer_config(group)));
     }
     Ok(nature)
 }

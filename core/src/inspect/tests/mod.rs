@@ -17,7 +17,7 @@ fn component(name: &str, component_type: &str, items: &[(&str, &str)]) -> String
         text.push_str("  metadata:\n");
     }
     for (setting, value) in items {
-        text.push_str(&format!("  - name: {setting}\n    value: {value}\n"));
+        text.extend(["  - name: ", setting, "\n    value: ", value, "\n"]);
     }
     text
 }

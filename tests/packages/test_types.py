@@ -1,0 +1,185 @@
+"""Type checkers find misspelt names of bindings with what `bindwright types` writes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import clean_environment
+
+from conftest import Installed
+
+pytestmark = pytest.mark.timeout(240)
+
+COMPONENTS = """
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: checkout}
+spec: {type: bindings.memory, metadata: [{name: direction, value: output}]}
+---
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: orders}
+spec: {type: bindings.memory, metadata: [{name: direction, value: input}]}
+---
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: records}
+spec: {type: bindings.kafka, metadata: [{name: brokers, envRef: NOT_SET}]}
+"""
+
+RIGHT = """
+from bindwright import Client, Event, aio
+from names import InputName, OutputName, typed, typed_async
+
+client = typed(Client(resources="components"))
+reply = client.invoke_binding("checkout", "create", {"orderId": 1}, timeout=5)
+print(reply.metadata, client.invoke_binding("checkout", "size").json())
+results = client.invoke_many("records", "create", [1, 2])
+print(len(results), client.components())
+name: OutputName = "records"
+source: InputName = "orders"
+
+
+@client.binding("orders")
+def on_order(event: Event) -> None:
+    print(event.data)
+
+
+@client.binding("records", batch=10)
+def on_records(events: list[Event]) -> None:
+    print(len(events))
+
+
+for event in client.events("orders"):
+    event.ack()
+
+
+async def main() -> None:
+    async with aio.Client(resources="components") as other:
+        view = typed_async(other)
+        await view.invoke_binding("checkout", "create", b"")
+
+        @view.binding("orders")
+        async def handle(event: Event) -> None:
+            print(event.data)
+
+        async with view.events("orders") as events:
+            async for event in events:
+                event.ack()
+        print(handle)
+"""
+
+# Every line that ends so is wrong.
+WRONG = """
+from bindwright import Client, aio
+from names import InputName, OutputName, typed, typed_async
+
+client = typed(Client())
+client.invoke_binding("chekout", "create")  # wrong
+client.invoke_binding("checkout", "get")  # wrong
+client.invoke_binding("orders", "create")  # wrong
+client.invoke_many("records", "size", [])  # wrong
+client.binding("order")  # wrong
+client.events("checkout")  # wrong
+view = typed_async(aio.Client())
+view.events("checkout")  # wrong
+name: InputName = "checkout"  # wrong
+other: OutputName = "orders"  # wrong
+"""
+
+RIGHT_TS = """
+import type { InputName, Operation, OutputName, TypedClient } from './names'
+declare class Client {
+  invokeBinding(name: string, operation: string, data?: unknown, options?: { timeoutMs?: number }): Promise<number>
+  invokeMany(name: string, operation: string, payloads: unknown[]): Promise<number[]>
+  onBinding(name: string, handler: (event: { data: Uint8Array }) => Promise<void>): void
+  events(name: string): AsyncIterable<number>
+  close(): Promise<void>
+}
+declare const client: Client
+export const typed: TypedClient<Client> = client
+export const reply: Promise<number> = typed.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
+export const replies: Promise<number[]> = typed.invokeMany('records', 'create', [])
+typed.onBinding('orders', async (event) => { event.data.length })
+export const events = typed.events('orders')
+export const closed = typed.close()
+export const name: OutputName = 'records'
+export const source: InputName = 'orders'
+export const operation: Operation<'checkout'> = 'size'
+"""
+
+WRONG_TS = """
+import { typed } from './right'
+import type { InputName } from './names'
+typed.invokeBinding('chekout', 'create') // wrong
+typed.invokeBinding('checkout', 'get') // wrong
+typed.invokeBinding('orders', 'create') // wrong
+typed.invokeMany('records', 'size', []) // wrong
+typed.onBinding('order', async () => {}) // wrong
+typed.events('checkout') // wrong
+export const name: InputName = 'checkout' // wrong
+"""
+
+
+@pytest.fixture
+def project(installed: Installed, tmp_path: Path) -> Path:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "all.yaml").write_text(COMPONENTS)
+    for language, file in (("python", "names.py"), ("typescript", "names.d.ts")):
+        installed.run(
+            installed.command, "types", "--language", language, tmp_path / "components", "--out", tmp_path / file
+        )
+    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.ts": RIGHT_TS, "wrong.ts": WRONG_TS}.items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    return tmp_path
+
+
+def marked(text: str) -> set[int]:
+    return {number for number, line in enumerate(text.splitlines(), 1) if line.endswith("wrong")}
+
+
+def run(project: Path, *command: str | Path) -> tuple[int, str]:
+    environment = {**clean_environment(), "PATH": f"{Path(sys.executable).parent}:{clean_environment()['PATH']}"}
+    result = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]], ids=lambda checker: checker[0])
+def test_python_names_are_checked(project: Path, checker: list[str]) -> None:
+    command = [sys.executable, "-m", *checker]
+    code, output = run(project, *command, "right.py", "names.py")
+    assert code == 0, output
+    code, output = run(project, *command, "wrong.py")
+    assert code == 1, output
+    assert {int(line) for line in re.findall(r"wrong\.py:(\d+):.*?error", output)} == marked(WRONG), output
+
+
+def test_the_module_works_at_run_time(project: Path, installed: Installed) -> None:
+    program = (
+        "import names; from bindwright import Client\n"
+        "client = names.typed(Client(resources='components'))\n"
+        "client.invoke_binding('checkout', 'create', b'1')\n"
+        "print(client.invoke_binding('checkout', 'size').json())\n"
+    )
+    code, output = run(project, installed.python, "-c", program)
+    assert (code, output.splitlines()[-1:]) == (0, ["1"]), output
+
+
+def test_typescript_names_are_checked(project: Path) -> None:
+    tsc = shutil.which("tsc")
+    if tsc is None:
+        pytest.skip("tsc is not on the PATH: npm install -g typescript")
+    command = [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
+    code, output = run(project, *command, "right.ts", "names.d.ts")
+    assert code == 0, output
+    code, output = run(project, *command, "wrong.ts")
+    assert code != 0, output
+    assert {int(line) for line in re.findall(r"wrong\.ts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
