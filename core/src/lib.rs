@@ -18,6 +18,7 @@ mod event;
 pub mod event_loop;
 mod health;
 mod http;
+pub mod inspect;
 mod instances;
 pub mod logs;
 mod manifest;

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::binding::{InputBinding, OutputBinding};
 use crate::error::{Error, ErrorCode, Result};
+use crate::inspect::Inspector;
 use crate::manifest::Component;
 
 type Check = dyn Fn(&Component) -> Result<Vec<Error>> + Send + Sync;
@@ -24,13 +25,14 @@ pub struct ComponentType {
     output: Option<Arc<OpenOutput>>,
     input: Option<Arc<OpenInput>>,
     operations: Option<&'static [&'static str]>,
+    inspector: Option<&'static dyn Inspector>,
 }
 
 impl ComponentType {
     /// A type such as `bindings.kafka`, in its only version (`v1`; an empty version and `v0` mean the same).
     pub fn new(name: &'static str) -> Self {
         let check = Arc::new(|_: &Component| Ok(Vec::new()));
-        Self { name, aliases: &[], check, output: None, input: None, operations: None }
+        Self { name, aliases: &[], check, output: None, input: None, operations: None, inspector: None }
     }
 
     /// Further names of the same type.
@@ -73,6 +75,17 @@ impl ComponentType {
     pub fn operations(mut self, operations: &'static [&'static str]) -> Self {
         self.operations = Some(operations);
         self
+    }
+
+    /// What can tell of components of the type from outside.
+    #[must_use]
+    pub(crate) fn inspect(mut self, inspector: &'static dyn Inspector) -> Self {
+        self.inspector = Some(inspector);
+        self
+    }
+
+    pub(crate) fn inspector(&self) -> Option<&'static dyn Inspector> {
+        self.inspector
     }
 
     /// The name in `spec.type`.
