@@ -91,8 +91,11 @@ impl Asking {
         let mut patience = FIRST_TRY;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = self.0.fetch_metadata(topic, patience.min(left).max(Duration::from_millis(1)));
-            let Err(error) = answer else { return answer.map_err(|_| Error::new(ErrorCode::Internal, "")) };
+            let patience_now = patience.min(left).max(Duration::from_millis(1));
+            let error = match self.0.fetch_metadata(topic, patience_now) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
             let heard = self.heard();
             let is_final = heard.as_ref().is_some_and(|error| error.code() != ErrorCode::Unavailable);
             if interrupted() {

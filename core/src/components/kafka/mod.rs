@@ -10,16 +10,20 @@
 //! How one arrives: `consumer` (callbacks) → `reader` (one thread) → dispatch → `progress` → `commits`; `handover` when
 //! partitions come and go. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
+mod asking;
 mod assignment;
 mod commits;
 mod connection;
 mod consumer;
 pub(crate) mod dev_broker;
+mod doctor;
 mod failure;
 mod ffi;
 mod guard;
 mod handover;
 mod input;
+mod inspector;
+mod journal;
 mod life;
 mod lookout;
 mod missing;
@@ -46,4 +50,5 @@ pub(crate) fn component_type() -> ComponentType {
         .output(output::KafkaOutput::open)
         .input(input::KafkaInput::open)
         .operations(output::OPERATIONS)
+        .inspect(&inspector::KafkaInspector)
 }

@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
 use crate::manifest::Component;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataValue};
 use crate::runtime;
 
 pub(super) const OPERATIONS: &[&str] = &["create"];
@@ -39,6 +39,8 @@ pub(super) struct KafkaOutput {
     topology: Topology,
     keyless: Keyless,
     closed: AtomicBool,
+    /// Of the metadata only `__key` is an instruction, and everything else a header.
+    verbatim: bool,
 }
 
 impl KafkaOutput {
@@ -48,6 +50,18 @@ impl KafkaOutput {
 
     pub(super) fn new(component: &Component) -> Result<Self> {
         let (settings, _) = KafkaSettings::decode(component)?;
+        Self::start(component, settings)
+    }
+
+    /// An output for records that were received from `topic` and go back to it: whatever their headers are called.
+    pub(super) fn verbatim(component: &Component, topic: &str) -> Result<Self> {
+        let (mut settings, _) = KafkaSettings::decode(component)?;
+        settings.publish_topic = Some(topic.to_owned());
+        settings.exclude_headers = None;
+        Ok(Self { verbatim: true, ..Self::start(component, settings)? })
+    }
+
+    fn start(component: &Component, settings: KafkaSettings) -> Result<Self> {
         let Some(topic) = settings.publish_topic.clone() else {
             return Err(Error::new(ErrorCode::InvalidSettings, "publishTopic: needed to send, and not set")
                 .component(component.name.clone())
@@ -65,6 +79,7 @@ impl KafkaOutput {
             closed: AtomicBool::new(false),
             settings: Arc::new(settings),
             sender,
+            verbatim: false,
         })
     }
 
@@ -105,6 +120,9 @@ impl KafkaOutput {
     /// What of a request does not depend on the topic.
     fn prepare(&self, request: Request) -> Result<Prepared> {
         let metadata = &request.metadata;
+        if self.verbatim {
+            return self.prepare_record(None, metadata.value("__key"), &request);
+        }
         if let Some(schema) = metadata.get("valueSchemaType")
             && !schema.eq_ignore_ascii_case("none")
         {
@@ -122,12 +140,18 @@ impl KafkaOutput {
         };
         // Dapr picks one of the two by chance when both are given; here partitionKey wins.
         let key = metadata.value("partitionKey").or_else(|| metadata.value("__key"));
+        self.prepare_record(number, key, &request)
+    }
+
+    fn prepare_record(
+        &self,
+        number: Option<u32>,
+        key: Option<&MetadataValue>,
+        request: &Request,
+    ) -> Result<Prepared> {
         let key = key.map(|key| Bytes::copy_from_slice(&key.bytes()));
-        let headers = self.headers(metadata)?;
-        let value = match request.body {
-            Body::Bytes(bytes) => Some(bytes),
-            Body::None => None,
-        };
+        let headers = self.headers(&request.metadata)?;
+        let value = request.body.as_bytes().cloned();
         let size = value.as_ref().map_or(0, Bytes::len) + key.as_ref().map_or(0, Bytes::len);
         if size as u64 > self.settings.max_message_bytes {
             return Err(Error::new(
@@ -142,6 +166,9 @@ impl KafkaOutput {
     fn headers(&self, metadata: &Metadata) -> Result<Option<OwnedHeaders>> {
         let mut headers = None;
         for (name, value) in metadata.iter() {
+            if self.verbatim && name == "__key" {
+                continue;
+            }
             if self.settings.exclude_headers.as_ref().is_some_and(|pattern| pattern.is_match(name)) {
                 continue;
             }

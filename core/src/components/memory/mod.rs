@@ -17,6 +17,7 @@
 
 mod failures;
 mod input;
+mod inspector;
 mod output;
 mod registered;
 mod settings;
@@ -31,4 +32,5 @@ pub(crate) fn component_type() -> ComponentType {
         .output(output::MemoryOutput::open)
         .input(input::MemoryInput::open)
         .operations(output::OPERATIONS)
+        .inspect(&inspector::MemoryInspector)
 }

@@ -202,7 +202,8 @@ pub(in crate::components::kafka) fn topic_permissions<C: ClientContext>(
         with_permissions(options);
         // SAFETY: all three live, see `ask`; the collection copies the names.
         unsafe {
-            let topics = sys::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1);
+            let mut names = [name.as_ptr()];
+            let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
             sys::rd_kafka_DescribeTopics(native, topics, options, queue);
             sys::rd_kafka_TopicCollection_destroy(topics);
         }
@@ -235,8 +236,8 @@ pub(in crate::components::kafka) fn group<C: ClientContext>(
         with_permissions(options);
         // SAFETY: all three live, see `ask`; the names are copied.
         unsafe {
-            let names = [name.as_ptr()].as_mut_ptr();
-            sys::rd_kafka_DescribeConsumerGroups(native, names, 1, options, queue);
+            let mut names = [name.as_ptr()];
+            sys::rd_kafka_DescribeConsumerGroups(native, names.as_mut_ptr(), 1, options, queue);
         }
     };
     ask(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, patience, put, |event| {
