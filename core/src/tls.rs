@@ -2,6 +2,8 @@
 //!
 //! One library does it for everything: the OpenSSL that librdkafka is built with.
 
+pub(crate) mod probe;
+
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};

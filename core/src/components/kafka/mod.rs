@@ -32,6 +32,7 @@ mod output;
 mod partition;
 mod partitioner;
 mod pending;
+pub(crate) mod probe;
 mod progress;
 mod reader;
 mod record;
