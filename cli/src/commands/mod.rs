@@ -2,7 +2,12 @@
 //!
 //! A new command is one file beside this one with a `clap::Args` that has a `run`, and one line in [`Command`]'s list.
 
+mod components;
 mod dev;
+mod dlq;
+mod doctor;
+mod invoke;
+mod tail;
 mod version;
 
 use std::path::PathBuf;
@@ -57,6 +62,11 @@ macro_rules! commands {
 }
 
 commands! {
+    Invoke(invoke::Invoke);
+    Tail(tail::Tail);
+    Dlq(dlq::Dlq);
+    Components(components::Components);
+    Doctor(doctor::Doctor);
     Dev(dev::Dev);
     Version(version::Version);
 }

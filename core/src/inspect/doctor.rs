@@ -35,7 +35,8 @@ pub fn doctor(
     let is_meant = |name: &str| names.is_empty() || names.iter().any(|known| known == name);
     let tell = &mut tell;
     let mut examination = Examination { component: None, patience, tell, ended: false };
-    let mut faults = manifest.faults.iter().filter(|fault| fault.component_name().is_none_or(is_meant)).peekable();
+    let mut faults =
+        manifest.faults.iter().filter(|fault| fault.component_name().is_none_or(is_meant)).peekable();
     if faults.peek().is_some() {
         examination.step("documents", "", |_, notes| {
             faults.for_each(|fault| notes.fault(fault.clone()));
@@ -58,10 +59,8 @@ pub fn doctor(
 pub(super) fn not_found(manifest: &Manifest, name: &str) -> Error {
     let names: Vec<&str> = manifest.components.iter().map(|component| &*component.name).collect();
     let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let error = Error::new(
-        ErrorCode::ComponentNotFound,
-        format!("no component has this name; components: {known}"),
-    );
+    let error =
+        Error::new(ErrorCode::ComponentNotFound, format!("no component has this name; components: {known}"));
     let fault = manifest.faults.iter().find(|fault| fault.component_name() == Some(name));
     fault.cloned().unwrap_or_else(|| error.component(name))
 }
@@ -128,7 +127,9 @@ fn examine_policies(
 fn attempts(ledger: Ledger) -> String {
     match (ledger.attempts, ledger.pauses) {
         (Some(1), _) => "one attempt".to_owned(),
-        (Some(attempts), Some(pauses)) => format!("up to {attempts} attempts, pauses up to {pauses:?} together"),
+        (Some(attempts), Some(pauses)) => {
+            format!("up to {attempts} attempts, pauses up to {pauses:?} together")
+        }
         _ => "attempts without a limit".to_owned(),
     }
 }

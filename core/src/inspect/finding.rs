@@ -98,11 +98,6 @@ pub(crate) struct Examination<'a> {
 }
 
 impl Examination<'_> {
-    /// How long a step may take.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// Takes a step, which should end at the moment that it is given. An error of it is a fault.
     pub(crate) fn step<T>(
         &mut self,

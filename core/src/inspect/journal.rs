@@ -142,7 +142,8 @@ pub(crate) trait Inspector: Send + Sync {
 
 /// The error for a component that cannot be looked at.
 pub(crate) fn no_journal(component: &Component) -> Error {
-    let message = format!("components of type {} keep nothing that could be looked at", component.component_type);
+    let message =
+        format!("components of type {} keep nothing that could be looked at", component.component_type);
     Error::new(ErrorCode::UnsupportedOperation, message)
         .component(component.name.clone())
         .advice("Name a component whose messages stand in a topic, such as one of type bindings.kafka.")

@@ -146,14 +146,14 @@ impl Looker {
     }
 
     fn sort_in(&mut self, record: Record) {
-        let gathers =
-            matches!(self.options.from, LookFrom::Last(_)) && self.open.contains(&record.partition);
+        let gathers = matches!(self.options.from, LookFrom::Last(_)) && self.open.contains(&record.partition);
         let end = self.ends.iter().find(|(partition, _)| *partition == record.partition);
         if end.is_some_and(|(_, end)| record.offset + 1 >= *end) {
             self.open.remove(&record.partition);
         }
         let metadata = &record.metadata;
-        if !self.options.entries.iter().all(|(name, value)| metadata.get(name).is_some_and(|is| is == *value)) {
+        if !self.options.entries.iter().all(|(name, value)| metadata.get(name).is_some_and(|is| is == *value))
+        {
             return;
         }
         if gathers || !self.gathered.is_empty() {
@@ -174,7 +174,10 @@ impl Looker {
 }
 
 /// The component of a name and what can tell of it.
-pub(super) fn find<'a>(manifest: &'a Manifest, name: &str) -> Result<(&'a Component, &'static dyn Inspector)> {
+pub(super) fn find<'a>(
+    manifest: &'a Manifest,
+    name: &str,
+) -> Result<(&'a Component, &'static dyn Inspector)> {
     let component = manifest.component(name).ok_or_else(|| not_found(manifest, name))?;
     let component_type = registry::find(component)?;
     component_type.check_settings(component).map_err(|error| error.component(component.name.clone()))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -51,7 +51,8 @@ impl ConsumerContext for Heard {
         guard::quietly(|| {
             let gives = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
             *self.given.lock() = gives.then(|| list.count());
-            let answer = if gives { consumer.assign(&TopicPartitionList::new()) } else { consumer.unassign() };
+            let answer =
+                if gives { consumer.assign(&TopicPartitionList::new()) } else { consumer.unassign() };
             if let Err(error) = answer {
                 guard::log!(debug, "{error}");
             }
@@ -78,6 +79,10 @@ impl Asking {
         Ok(Self(Arc::new(consumer)))
     }
 
+    pub(super) fn client(&self) -> &Client<Heard> {
+        self.0.client()
+    }
+
     /// Asks for a topic, or for all of them, and for the brokers on the way.
     ///
     /// # Errors
@@ -102,7 +107,9 @@ impl Asking {
                 return Err(Error::new(ErrorCode::Cancelled, "it was interrupted"));
             }
             if is_final || Instant::now() >= deadline {
-                return Err(heard.unwrap_or_else(|| failure::from_kafka(&error, "the cluster does not answer")));
+                return Err(
+                    heard.unwrap_or_else(|| failure::from_kafka(&error, "the cluster does not answer"))
+                );
             }
             patience *= 2;
         }

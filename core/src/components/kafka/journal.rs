@@ -109,7 +109,7 @@ impl Journal for KafkaJournal {
             let list = self.list(topic);
             let ask = |spot| {
                 let what = format!("the offsets of topic {topic:?} cannot be had");
-                describe::spots(asking.0.client(), &list, spot, self.patience)
+                describe::spots(asking.client(), &list, spot, self.patience)
                     .map_err(|refusal| Asking::refused(&refusal, &what))
             };
             let (oldest, newest) = (ask(Spot::Oldest)?, ask(Spot::Newest)?);
@@ -134,7 +134,10 @@ impl Journal for KafkaJournal {
                 list.add_partition_offset(topic, partition.number, Offset::Offset(*offset))
                     .map_err(|error| failure::from_kafka(&error, "no such place"))?;
             }
-            asking.0.assign(&list).map_err(|error| failure::from_kafka(&error, "the topic cannot be read"))?;
+            asking
+                .0
+                .assign(&list)
+                .map_err(|error| failure::from_kafka(&error, "the topic cannot be read"))?;
         }
         Ok(())
     }
@@ -233,7 +236,7 @@ fn wait_for_turn(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<()> {
     loop {
-        let described = match describe::group(asking.0.client(), group, patience) {
+        let described = match describe::group(asking.client(), group, patience) {
             Ok(described) => described,
             // A small broker that does not know the question; joining will tell.
             Err(refusal) if refusal.code == RDKafkaErrorCode::UnsupportedFeature => return Ok(()),
@@ -274,12 +277,20 @@ impl KafkaKeeper {
         ];
         let asking = Asking::open(settings, group, &options)?;
         let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        asking.0.subscribe(&topics).map_err(|error| failure::from_kafka(&error, "the group cannot be joined"))?;
+        asking
+            .0
+            .subscribe(&topics)
+            .map_err(|error| failure::from_kafka(&error, "the group cannot be joined"))?;
         Ok(Self { asking, group: group.to_owned() })
     }
 
     /// Somebody who joins at the same time gets a part of the partitions: then nobody has the right.
-    fn wait_for_all(&self, partitions: usize, deadline: Instant, interrupted: &dyn Fn() -> bool) -> Result<()> {
+    fn wait_for_all(
+        &self,
+        partitions: usize,
+        deadline: Instant,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<()> {
         loop {
             self.poll(LOOK_AGAIN)?;
             match *self.asking.0.context().given.lock() {
@@ -288,7 +299,10 @@ impl KafkaKeeper {
                 None if interrupted() => return Err(Error::new(ErrorCode::Cancelled, "it was interrupted")),
                 None if Instant::now() >= deadline => {
                     let message = format!("the group {:?} cannot be joined", self.group);
-                    return Err(self.asking.heard().unwrap_or_else(|| Error::new(ErrorCode::Timeout, message)));
+                    return Err(self
+                        .asking
+                        .heard()
+                        .unwrap_or_else(|| Error::new(ErrorCode::Timeout, message)));
                 }
                 None => {}
             }

@@ -68,7 +68,9 @@ impl Done {
         if start >= end {
             return;
         }
-        while let Some((&first, &last)) = self.above.range(..=end).next_back().filter(|(_, last)| **last >= start) {
+        while let Some((&first, &last)) =
+            self.above.range(..=end).next_back().filter(|(_, last)| **last >= start)
+        {
             self.above.remove(&first);
             (start, end) = (start.min(first), end.max(last));
         }
@@ -82,8 +84,9 @@ impl Done {
 
 fn foreign(text: &str) -> Error {
     let message = format!("the group's note about what is done is not ours: {text:?}");
-    Error::new(ErrorCode::Backend, message)
-        .advice("Another program commits in this group; delete the group to begin anew, everything is then pending.")
+    Error::new(ErrorCode::Backend, message).advice(
+        "Another program commits in this group; delete the group to begin anew, everything is then pending.",
+    )
 }
 
 fn in_base_36(mut number: i64) -> String {
@@ -109,7 +112,10 @@ mod tests {
             done.add(offset..offset + 1);
         }
         assert_eq!(done.text(), "1:1.3");
-        assert_eq!((done.below, done.contains(11), done.contains(14), done.contains(15)), (11, false, true, false));
+        assert_eq!(
+            (done.below, done.contains(11), done.contains(14), done.contains(15)),
+            (11, false, true, false)
+        );
         done.add(11..12);
         assert_eq!((done.below, done.text().as_str()), (15, "1:"));
         done.add(3..9);

@@ -142,9 +142,8 @@ impl DeadLetterFilter {
             list.is_empty() || is.is_some_and(|is| list.iter().any(|one| *one == is))
         };
         let (number, offset) = (letter.record.partition.number, letter.record.offset);
-        let in_range = |range: &OffsetRange| {
-            range.partition == number && (range.first..=range.last).contains(&offset)
-        };
+        let in_range =
+            |range: &OffsetRange| range.partition == number && (range.first..=range.last).contains(&offset);
         let time = letter.time();
         among(&self.codes, letter.code())
             && among(&self.sources, letter.source())
@@ -154,7 +153,6 @@ impl DeadLetterFilter {
             && (self.ranges.is_empty() || self.ranges.iter().any(in_range))
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -186,7 +184,8 @@ mod tests {
             ("__offset", "7"),
         ]);
         let request = letter.request();
-        let sent: Vec<_> = request.metadata.iter().map(|(name, value)| (name, value.text().into_owned())).collect();
+        let sent: Vec<_> =
+            request.metadata.iter().map(|(name, value)| (name, value.text().into_owned())).collect();
         let expected = [
             ("type", "order"),
             ("partitionNumber", "9"),

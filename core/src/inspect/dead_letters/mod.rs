@@ -78,7 +78,8 @@ impl DeadLetters {
             }
             Ok((journal, extents, topic))
         };
-        let (journal, extents, topic) = open().map_err(|error: Error| error.component(component.name.clone()))?;
+        let (journal, extents, topic) =
+            open().map_err(|error: Error| error.component(component.name.clone()))?;
         let component = component.name.to_string();
         let group = format!("{topic}.bindwright-dlq");
         Ok(Self { manifest, component, journal, extents, group, patience })
@@ -129,9 +130,15 @@ impl DeadLetters {
     ///
     /// # Errors
     /// `TARGET_NOT_FOUND` when nothing stands there; else why the topic cannot be read.
-    pub fn find(&mut self, partition: i32, offset: i64, interrupted: &dyn Fn() -> bool) -> Result<DeadLetter> {
+    pub fn find(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<DeadLetter> {
+        let topic = self.topic().to_owned();
         let nothing = || {
-            let message = format!("no record stands at {partition}:{offset} of {:?}", self.topic());
+            let message = format!("no record stands at {partition}:{offset} of {topic:?}");
             Error::new(ErrorCode::TargetNotFound, message)
                 .advice("It may have been deleted; `bindwright dlq ls --each` lists what is there.")
         };
@@ -148,8 +155,11 @@ impl DeadLetters {
 
     /// What is done of each partition, and whether anything is remembered.
     fn done(&mut self) -> Result<(BTreeMap<Partition, Done>, bool)> {
-        let mut all: BTreeMap<_, _> =
-            self.extents.iter().map(|extent| (extent.partition.clone(), Done::below(extent.oldest))).collect();
+        let mut all: BTreeMap<_, _> = self
+            .extents
+            .iter()
+            .map(|extent| (extent.partition.clone(), Done::below(extent.oldest)))
+            .collect();
         let mut remembered = false;
         for bookmark in self.journal.bookmarks(&self.group)? {
             let Some(known) = all.get_mut(&bookmark.partition) else { continue };

@@ -254,7 +254,10 @@ impl Run<'_> {
         } else {
             let mut groups: BTreeMap<&DeadLetterOrigin, Vec<&DeadLetter>> = BTreeMap::new();
             for (letter, origin) in &portion {
-                groups.entry(origin.as_ref().expect("what is replayed has an origin")).or_default().push(letter);
+                groups
+                    .entry(origin.as_ref().expect("what is replayed has an origin"))
+                    .or_default()
+                    .push(letter);
             }
             for (origin, letters) in groups {
                 let sent = self.send(origin, &letters, &mut confirmed);

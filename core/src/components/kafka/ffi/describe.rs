@@ -60,12 +60,16 @@ pub(in crate::components::kafka) enum Holder {
 /// An answer: topic, partition, and offset with time, or why there is none.
 pub(in crate::components::kafka) type SpotFound = (String, i32, Result<(i64, i64), RDKafkaErrorCode>);
 
+type Native = *mut sys::rd_kafka_t;
+type Options = *mut sys::rd_kafka_AdminOptions_t;
+type Queue = *mut sys::rd_kafka_queue_t;
+
 /// Puts a question and waits for its answer.
 fn ask<C: ClientContext, T>(
     client: &Client<C>,
     operation: Op,
     patience: Duration,
-    put: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+    put: impl FnOnce(Native, Options, Queue),
     read: impl FnOnce(*mut sys::rd_kafka_event_t) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
     let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
@@ -144,7 +148,7 @@ unsafe fn allowed(list: *const Acl, count: usize) -> Allowed {
     Some(operations.iter().filter_map(word).collect())
 }
 
-fn with_permissions(options: *mut sys::rd_kafka_AdminOptions_t) {
+fn with_permissions(options: Options) {
     // SAFETY: the options live; the error is ours.
     unsafe {
         let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
@@ -155,7 +159,8 @@ fn with_permissions(options: *mut sys::rd_kafka_AdminOptions_t) {
 }
 
 fn no_zero(name: &str) -> Result<CString, Refusal> {
-    let refusal = |_| Refusal { code: RDKafkaErrorCode::InvalidArgument, text: "a zero byte in a name".to_owned() };
+    let refusal =
+        |_| Refusal { code: RDKafkaErrorCode::InvalidArgument, text: "a zero byte in a name".to_owned() };
     CString::new(name).map_err(refusal)
 }
 
@@ -164,7 +169,7 @@ pub(in crate::components::kafka) fn cluster<C: ClientContext>(
     client: &Client<C>,
     patience: Duration,
 ) -> Result<ClusterDescription, Refusal> {
-    let put = |native, options, queue| {
+    let put = |native: Native, options: Options, queue: Queue| {
         // SAFETY: all three live, see `ask`.
         unsafe { sys::rd_kafka_DescribeCluster(native, options, queue) };
     };
@@ -198,7 +203,7 @@ pub(in crate::components::kafka) fn topic_permissions<C: ClientContext>(
     patience: Duration,
 ) -> Result<Allowed, Refusal> {
     let name = no_zero(topic)?;
-    let put = |native, options, queue| {
+    let put = |native: Native, options: Options, queue: Queue| {
         with_permissions(options);
         // SAFETY: all three live, see `ask`; the collection copies the names.
         unsafe {
@@ -218,8 +223,7 @@ pub(in crate::components::kafka) fn topic_permissions<C: ClientContext>(
                 return Ok(None);
             }
             refused(sys::rd_kafka_TopicDescription_error(*topics))?;
-            let operations =
-                sys::rd_kafka_TopicDescription_authorized_operations(*topics, &raw mut count);
+            let operations = sys::rd_kafka_TopicDescription_authorized_operations(*topics, &raw mut count);
             Ok(allowed(operations, count))
         }
     })
@@ -232,7 +236,7 @@ pub(in crate::components::kafka) fn group<C: ClientContext>(
     patience: Duration,
 ) -> Result<GroupDescription, Refusal> {
     let name = no_zero(group)?;
-    let put = |native, options, queue| {
+    let put = |native: Native, options: Options, queue: Queue| {
         with_permissions(options);
         // SAFETY: all three live, see `ask`; the names are copied.
         unsafe {
@@ -292,7 +296,7 @@ pub(in crate::components::kafka) fn settings<C: ClientContext>(
         Holder::Topic => sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
         Holder::Broker => sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER,
     };
-    let put = |native, options, queue| {
+    let put = |native: Native, options: Options, queue: Queue| {
         // SAFETY: all three live, see `ask`; the resource is ours, and copied.
         unsafe {
             let mut resource = sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
@@ -340,7 +344,7 @@ pub(in crate::components::kafka) fn spots<C: ClientContext>(
         Spot::Newest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
         Spot::Latest => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP,
     };
-    let put = |native, options, queue| {
+    let put = |native: Native, options: Options, queue: Queue| {
         // SAFETY: all three live, see `ask`; the list has as many elements as it says, and is copied.
         unsafe {
             let list = partitions.ptr();
