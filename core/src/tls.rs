@@ -5,7 +5,7 @@
 pub(crate) mod probe;
 
 use openssl::error::ErrorStack;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
@@ -58,27 +58,44 @@ impl Tls {
             None => trust_this_machine(&mut builder),
         }
         if let Some(identity) = &self.identity {
-            let mut chain = certificates(&identity.certificates)?.into_iter();
+            let (chain, key) = identity.load()?;
+            let mut chain = chain.into_iter();
             if let Some(own) = chain.next() {
                 builder.set_certificate(&own).map_err(unfit)?;
             }
             for certificate in chain {
                 builder.add_extra_chain_cert(certificate).map_err(unfit)?;
             }
-            let key =
-                PKey::private_key_from_pem(identity.key.as_bytes()).map_err(|_| not_pem("a private key"))?;
             builder.set_private_key(&key).map_err(unfit)?;
-            builder.check_private_key().map_err(|_| {
-                Error::new(
-                    ErrorCode::InvalidSettings,
-                    "the client key does not belong to the client certificate",
-                )
-            })?;
         }
         if self.skip_verify {
             builder.set_verify(SslVerifyMode::NONE);
         }
         Ok(builder)
+    }
+}
+
+impl Identity {
+    /// The certificate, its chain behind it, and the key.
+    ///
+    /// # Errors
+    /// `INVALID_SETTINGS` when a text is no PEM, the key has a passphrase, or the two do not belong together.
+    pub(crate) fn load(&self) -> Result<(Vec<X509>, PKey<Private>)> {
+        let certificates = certificates(&self.certificates)?;
+        // Without a callback OpenSSL would ask for the passphrase at the terminal.
+        let key = PKey::private_key_from_pem_callback(self.key.as_bytes(), |_| Ok(0)).map_err(|_| {
+            if self.key.contains("ENCRYPTED") {
+                Error::new(ErrorCode::InvalidSettings, "expected a private key without a passphrase")
+            } else {
+                not_pem("a private key")
+            }
+        })?;
+        let own = certificates.first().and_then(|own| own.public_key().ok());
+        if own.is_none_or(|own| !own.public_eq(&key)) {
+            let message = "the client key does not belong to the client certificate";
+            return Err(Error::new(ErrorCode::InvalidSettings, message));
+        }
+        Ok((certificates, key))
     }
 }
 
@@ -93,15 +110,18 @@ fn not_pem(what: &str) -> Error {
     Error::new(ErrorCode::InvalidSettings, message)
 }
 
-/// The OpenSSL inside was built for folders that users do not have: look where systems keep their authorities.
-fn trust_this_machine(builder: &mut SslConnectorBuilder) {
+/// The file or folder with the authorities of this machine. The OpenSSL inside was built for folders that users do not
+/// have, so this looks where systems keep them, and into `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+pub(crate) fn authorities_of_this_machine() -> Option<std::path::PathBuf> {
     let found = openssl_probe::probe();
-    if let Some(file) = &found.cert_file {
-        // A file that cannot be read leaves nothing trusted, and the first connection says so.
-        let _ = builder.load_verify_locations(Some(file), None);
-    }
-    for folder in &found.cert_dir {
-        let _ = builder.load_verify_locations(None, Some(folder));
+    found.cert_file.or_else(|| found.cert_dir.into_iter().next())
+}
+
+fn trust_this_machine(builder: &mut SslConnectorBuilder) {
+    if let Some(place) = authorities_of_this_machine() {
+        let (file, folder) = if place.is_dir() { (None, Some(place)) } else { (Some(place), None) };
+        // What cannot be read leaves nothing trusted, and the first connection says so.
+        let _ = builder.load_verify_locations(file.as_deref(), folder.as_deref());
     }
 }
 

@@ -81,7 +81,8 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Start Apache Kafka on free ports, print one line of JSON when it is ready, then obey lines on "
-        "stdin: kill N, stop N, start N, pause N, resume N, create TOPIC PARTITIONS, exit. Ends with stdin."
+        "stdin: kill N, stop N, start N, pause N, resume N, create TOPIC PARTITIONS, password USER PASSWORD, "
+        "allow PRINCIPAL OPERATION topic|group|cluster NAME, exit. Ends with stdin."
     )
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--partitions", type=int, default=3, help="of a topic that does not say (default: 3)")
@@ -136,6 +137,10 @@ def _answer(cluster: KafkaCluster, words: list[str]) -> dict[str, object]:
                 cluster.pause(int(number))
             case ["resume", number]:
                 cluster.resume(int(number))
+            case ["password", user, password]:
+                cluster.set_password(user, password)
+            case ["allow", principal, operation, resource, name]:
+                cluster.allow(principal, operation, resource, name)
             case _:
                 raise ValueError(f"not a command: {' '.join(words)}")
     except (ValueError, OSError, KafkaError, StartFailed) as error:

@@ -155,6 +155,14 @@ class KafkaCluster:
 
         self._wait_until(served, f"topic {name!r} has no leaders")
 
+    def set_password(self, user: str, password: str) -> None:
+        """Makes a SCRAM user, or gives one another password; returns when the brokers know."""
+        kafka_wire.set_password(self._serving()[0].port, user, password)
+
+    def allow(self, principal: str, operation: str, resource: str, name: str) -> None:
+        """Adds an access control entry. Needs an authorizer, and a super user on the CLIENT listener."""
+        kafka_wire.allow(self._serving()[0].port, principal, operation, resource, name)
+
     def close(self) -> None:
         """Ends all brokers. They get no time to close their files: the data is thrown away, or recovers."""
         for broker in self.brokers.values():

@@ -1,11 +1,13 @@
-"""The four Kafka requests that the test servers need, written by hand.
+"""The few Kafka requests that the test servers need, written by hand.
 
-A client library would be a dependency, and the very thing the tests are about. All versions used here come before
-Kafka's "flexible" encoding, so a request is nothing but big-endian numbers and length-prefixed strings.
+A client library would be a dependency, and the very thing the tests are about. All versions used here but one come
+before Kafka's "flexible" encoding, so a request is nothing but big-endian numbers and length-prefixed strings.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
 import struct
 from collections.abc import Iterable
@@ -13,6 +15,12 @@ from dataclasses import dataclass
 
 TIMEOUT_SECONDS = 5.0
 CREATE_TIMEOUT_SECONDS = 30.0
+
+# By number, as Kafka's protocol has them.
+_SCRAM_HASHES = {1: "sha256", 2: "sha512"}
+_SCRAM_ITERATIONS = 4096
+_RESOURCES = {"topic": 2, "group": 3, "cluster": 4}
+_OPERATIONS = {"all": 2, "read": 3, "write": 4, "create": 5, "describe": 8, "idempotent-write": 12}
 
 
 class KafkaError(Exception):
@@ -57,6 +65,17 @@ class _Reader:
     def string(self) -> str | None:
         length = self.number(2)
         return None if length < 0 else self._take(length).decode()
+
+    def compact(self) -> str | None:
+        """A string of the flexible encoding."""
+        length, shift = 0, 0
+        while True:
+            byte = self.number(1)
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte >= 0:
+                break
+        return None if length == 0 else self._take(length - 1).decode()
 
     def count(self) -> range:
         return range(max(0, self.number(4)))
@@ -133,6 +152,45 @@ def create_topic(port: int, topic: str, partitions: int) -> None:
         name, error, text = reply.string(), reply.number(2), reply.string()
         if error:
             raise KafkaError(f"topic {name!r} was not created: error {error} {text or ''}".rstrip())
+
+
+def set_password(port: int, user: str, password: str) -> None:
+    """Makes a user of both SCRAM mechanisms, or gives one another password."""
+    entries = b""
+    for number, hash_name in _SCRAM_HASHES.items():
+        salt = os.urandom(16)
+        salted = hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, _SCRAM_ITERATIONS)
+        entries += _compact(user.encode()) + struct.pack(">bi", number, _SCRAM_ITERATIONS)
+        entries += _compact(salt) + _compact(salted) + b"\x00"
+    # Flexible: lengths are one more than they are, and every structure ends with its count of tagged fields.
+    body = b"\x00" + b"\x01" + bytes([len(_SCRAM_HASHES) + 1]) + entries + b"\x00"
+    reply = _ask(port, api=51, version=0, body=body)
+    reply.number(1)  # tagged fields of the header
+    reply.number(4)  # throttle time
+    for _ in range(reply.number(1) - 1):
+        reply.compact()  # user
+        error, text = reply.number(2), reply.compact()
+        reply.number(1)
+        if error:
+            raise KafkaError(f"the password of {user!r} was not set: error {error} {text or ''}".rstrip())
+
+
+def allow(port: int, principal: str, operation: str, resource: str, name: str) -> None:
+    """Lets a principal such as `User:alice` do an operation on one resource: `allow(…, "read", "topic", "orders")`."""
+    literal, permitted = 3, 3
+    body = struct.pack(">ib", 1, _RESOURCES[resource]) + _string(name) + struct.pack(">b", literal)
+    body += _string(principal) + _string("*") + struct.pack(">bb", _OPERATIONS[operation], permitted)
+    reply = _ask(port, api=30, version=1, body=body)
+    reply.number(4)  # throttle time
+    for _ in reply.count():
+        error, text = reply.number(2), reply.string()
+        if error:
+            raise KafkaError(f"{principal} was not allowed to {operation}: error {error} {text or ''}".rstrip())
+
+
+def _compact(data: bytes) -> bytes:
+    assert len(data) < 127
+    return bytes([len(data) + 1]) + data
 
 
 def _ask(port: int, api: int, version: int, body: bytes, timeout: float = TIMEOUT_SECONDS) -> _Reader:

@@ -22,6 +22,7 @@ mod proxy;
 mod receiving;
 #[path = "../spec/runner/mod.rs"]
 mod runner;
+mod security;
 mod sending;
 mod server;
 mod spec;

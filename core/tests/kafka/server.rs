@@ -15,6 +15,8 @@ pub struct Cluster {
     control: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
     bootstrap: String,
     broker_port: u16,
+    /// Where further listeners are, by name.
+    listeners: serde_json::Value,
     /// How to undo what was done to brokers.
     harm: Mutex<Vec<String>>,
 }
@@ -47,6 +49,7 @@ impl Cluster {
             process,
             bootstrap: bootstrap.to_owned(),
             broker_port: ready["brokers"][0]["port"].as_u64().expect("a port") as u16,
+            listeners: ready["listeners"].clone(),
             control: Arc::new(Mutex::new((stdin, stdout))),
             harm: Mutex::default(),
         })
@@ -54,6 +57,21 @@ impl Cluster {
 
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// What clients of a further listener connect to.
+    pub fn listener(&self, name: &str) -> &str {
+        self.listeners[name].as_str().expect("a listener of this name")
+    }
+
+    /// Makes a SCRAM user, or gives one another password.
+    pub async fn set_password(&self, user: &str, password: &str) {
+        self.command(format!("password {user} {password}")).await;
+    }
+
+    /// Lets a user do an operation: `allow("alice", "read", "topic", "orders")`.
+    pub async fn allow(&self, user: &str, operation: &str, resource: &str, name: &str) {
+        self.command(format!("allow User:{user} {operation} {resource} {name}")).await;
     }
 
     /// Where the first broker listens; differs from the bootstrap address behind a proxy.

@@ -12,13 +12,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
+use super::cluster::ClusterHealth;
 use super::failure;
 use super::ffi::{OfThisProcess, QueueSignal, may_be_persisted};
 use super::guard::{self, log};
 use super::partition::Batch;
 use super::pending::{Receipt, Record, Written};
 use crate::error::{Error, ErrorCode, Result};
-use crate::health::{Health, State};
 
 /// A producer with what it needs to be served.
 pub(super) struct Connection {
@@ -40,113 +40,6 @@ pub(super) struct Context {
     batches_out: Arc<AtomicUsize>,
     /// Something failed: look whether it was fatal. The error itself does not tell, it has the code of its cause.
     failed: AtomicBool,
-}
-
-/// How the client library and the task that looks after it see the cluster.
-#[derive(Default)]
-pub(super) struct ClusterHealth {
-    state: Mutex<HealthState>,
-    /// Woken when the state turns bad, and by whoever cannot wait for the next look.
-    pub(super) changed: tokio::sync::Notify,
-}
-
-#[derive(Default)]
-struct HealthState {
-    /// The topic was known once.
-    connected: bool,
-    last_error: Option<String>,
-    unreachable: bool,
-    fatal: bool,
-    /// What the last look found wrong.
-    trouble: Option<Error>,
-}
-
-impl ClusterHealth {
-    pub(super) fn is_reachable(&self) -> bool {
-        !self.state.lock().unreachable
-    }
-
-    pub(super) fn is_fatal(&self) -> bool {
-        self.state.lock().fatal
-    }
-
-    /// What users see of it.
-    pub(super) fn seen(&self) -> Health {
-        let state = self.state.lock();
-        let text = state.last_error.as_ref();
-        let away = state.unreachable || (!state.connected && text.is_some());
-        let error = if away {
-            let error = Error::new(ErrorCode::Unavailable, "the cluster cannot be reached");
-            Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
-        } else if state.fatal {
-            let error = Error::new(ErrorCode::Backend, "the producer broke and is being replaced");
-            Some(text.map_or(error.clone(), |text| error.backend(text.clone())))
-        } else {
-            state.trouble.clone()
-        };
-        let state = match (state.connected, &error) {
-            (false, _) => State::Connecting,
-            (true, Some(_)) => State::Degraded,
-            (true, None) => State::Ready,
-        };
-        Health { state, error }
-    }
-
-    /// The cluster has answered, and the topic is there.
-    pub(super) fn mark_reachable(&self) {
-        let mut state = self.state.lock();
-        state.connected = true;
-        state.unreachable = false;
-        state.last_error = None;
-        state.trouble = None;
-    }
-
-    /// The cluster has answered.
-    pub(super) fn mark_answered(&self) {
-        let mut state = self.state.lock();
-        state.unreachable = false;
-        state.last_error = None;
-    }
-
-    /// Something is wrong until the next look that finds nothing wrong.
-    pub(super) fn trouble(&self, error: Error) {
-        self.state.lock().trouble = Some(error);
-    }
-
-    pub(super) fn replaced(&self) {
-        self.state.lock().fatal = false;
-    }
-
-    /// Adds the client library's own words about what is wrong, if it has any.
-    pub(super) fn explain(&self, error: Error) -> Error {
-        match self.state.lock().last_error.clone() {
-            Some(text) => error.backend(text),
-            None => error,
-        }
-    }
-
-    /// The producer refuses every further record.
-    fn mark_fatal(&self, reason: String) {
-        let mut state = self.state.lock();
-        state.fatal = true;
-        state.last_error = Some(reason);
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    fn note(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
-        let mut state = self.state.lock();
-        match code {
-            // The most general of all texts must not hide the one that tells the cause.
-            Some(RDKafkaErrorCode::AllBrokersDown) => {
-                state.unreachable = true;
-                state.last_error.get_or_insert_with(|| reason.to_owned());
-            }
-            _ => state.last_error = Some(reason.to_owned()),
-        }
-        drop(state);
-        self.changed.notify_one();
-    }
 }
 
 /// Passes librdkafka's log on to `tracing`, as `bindwright::kafka`.
@@ -213,13 +106,16 @@ impl Context {
             })),
             Err((error, message)) => {
                 self.failed.store(true, Ordering::Release);
-                receipt.fail(delivery_error(error, may_be_persisted(message)));
+                receipt.fail(delivery_error(error, message.topic(), may_be_persisted(message)));
             }
         }
     }
 }
 
-fn delivery_error(error: &KafkaError, may_be_written: bool) -> Error {
+fn delivery_error(error: &KafkaError, topic: &str, may_be_written: bool) -> Error {
+    if let Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) = error.rdkafka_error_code() {
+        return failure::denied_to_write(topic, code);
+    }
     let error = failure::from_kafka(error, "the record was not confirmed");
     if may_be_written && error.retriable() != Some(false) {
         // Said by a connection that broke or a broker that had begun: a second try could write a second record.

@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::guard::{self, log};
 use super::progress::Alarm;
+use super::refusal::{self, BrokerFailures};
 use super::{connection, failure};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
@@ -71,15 +72,31 @@ struct Trouble {
     /// Why it has no share now: it lost its membership, or its consumer is being replaced.
     outside: Option<Error>,
     last: Option<Error>,
-    /// Topics that do not exist: true however well the connection works.
+    /// Topics that do not exist or may not be read: true however well the connection works.
     missing: Option<Error>,
+    failures: BrokerFailures,
+    /// Every broker refuses us, and why.
+    refusal: Option<Error>,
+    /// Brokers may refuse us, and the cause is to be found.
+    suspected: bool,
+}
+
+impl Trouble {
+    fn connected(&mut self) {
+        self.last = None;
+        self.failures.clear();
+        (self.refusal, self.suspected) = (None, false);
+    }
 }
 
 impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
-        let error = trouble.last.as_ref().or(trouble.outside.as_ref()).or(trouble.missing.as_ref()).cloned();
+        let errors = [&trouble.refusal, &trouble.last, &trouble.outside, &trouble.missing];
+        let error = errors.into_iter().flatten().next().cloned();
+        let refused = error.as_ref().is_some_and(|error| refusal::is_refusal(error.code()));
         let state = match (trouble.joined, &error) {
+            (false, _) if refused => State::Failed,
             (false, _) => State::Connecting,
             (true, Some(_)) => State::Degraded,
             (true, None) => State::Ready,
@@ -92,7 +109,7 @@ impl Status {
         let mut trouble = self.0.lock();
         trouble.joined = true;
         trouble.outside = None;
-        trouble.last = None;
+        trouble.connected();
     }
 
     /// The reader has no share until it gets the next one.
@@ -109,11 +126,37 @@ impl Status {
 
     /// Whether the cluster could not be reached when it was last heard of.
     pub(super) fn is_unavailable(&self) -> bool {
-        self.0.lock().last.as_ref().is_some_and(|error| error.code() == ErrorCode::Unavailable)
+        let trouble = self.0.lock();
+        trouble.refusal.is_some()
+            || trouble.last.as_ref().is_some_and(|error| error.code() == ErrorCode::Unavailable)
     }
 
-    pub(super) fn set(&self, error: Option<Error>) {
-        self.0.lock().last = error;
+    /// The cluster has answered.
+    pub(super) fn connected(&self) {
+        self.0.lock().connected();
+    }
+
+    pub(super) fn set(&self, error: Error) {
+        self.0.lock().last = Some(error);
+    }
+
+    /// What failed, when brokers may refuse us and nobody has looked yet.
+    pub(super) fn take_suspicion(&self) -> Option<BrokerFailures> {
+        let mut trouble = self.0.lock();
+        std::mem::take(&mut trouble.suspected).then(|| trouble.failures.clone())
+    }
+
+    /// Somebody has to look again whether brokers refuse us.
+    pub(super) fn suspect(&self) {
+        let mut trouble = self.0.lock();
+        trouble.suspected = trouble.failures.are_all();
+    }
+
+    /// Why every broker refuses us, if they do.
+    pub(super) fn judge(&self, verdict: Option<Error>) {
+        let mut trouble = self.0.lock();
+        // The cluster may have answered meanwhile.
+        trouble.refusal = verdict.filter(|_| trouble.failures.are_all());
     }
 
     pub(super) fn set_missing(&self, error: Option<Error>) {
@@ -141,7 +184,7 @@ impl Context {
     /// Runs the body of a callback, which must not unwind into the client library.
     fn callback(&self, what: &str, body: impl FnOnce()) {
         if let Err(error) = guard::caught(what, body) {
-            self.status.set(Some(error));
+            self.status.set(error);
         }
     }
 
@@ -160,10 +203,14 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.callback("the error callback", || {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            let last = &mut self.status.0.lock().last;
-            // "All brokers are down" says less than the cause that came before it.
-            if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
-                *last = Some(failure::from_code(code, "the consumer has no connection").backend(reason));
+            let trouble = &mut *self.status.0.lock();
+            trouble.suspected |= trouble.failures.note(Some(code), reason);
+            // "All brokers are down" says less than the cause that came before it. And one broker that refuses us is
+            // no reason to give up.
+            if code != RDKafkaErrorCode::AllBrokersDown || trouble.last.is_none() {
+                let code = if failure::is_of_one_broker(code) { RDKafkaErrorCode::AllBrokersDown } else { code };
+                let error = failure::from_code(code, "the consumer has no connection");
+                trouble.last = Some(error.backend(reason));
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Topics that a consumer is subscribed to and that do not exist.
+//! Topics that a consumer is subscribed to and that do not exist, or may not be read.
 //!
 //! The client library says once that there is such a topic, not which one, and looks for it again only when it
 //! refreshes all it knows, minutes later.
@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct MissingTopics {
     missing: Vec<String>,
+    /// Those of them that exist, perhaps, and may not be read.
+    denied: Vec<String>,
     ask_at: Option<Instant>,
 }
 
@@ -35,8 +37,8 @@ impl MissingTopics {
     }
 
     /// The topics that do not exist.
-    pub(super) fn topics(&self) -> &[String] {
-        &self.missing
+    pub(super) fn topics(&self) -> impl Iterator<Item = &String> {
+        self.missing.iter().filter(|topic| !self.denied.contains(topic))
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -47,11 +49,15 @@ impl MissingTopics {
     /// again is the quickest way to be given its partitions.
     pub(super) fn look(&mut self, consumer: &KafkaConsumer, topics: &[String], status: &Status) -> bool {
         self.ask_at = Some(Instant::now() + PAUSE);
-        let mut missing = Vec::new();
+        let (mut missing, mut denied) = (Vec::new(), Vec::new());
         for topic in topics {
             // No answer is no news.
             let Ok(metadata) = consumer.fetch_metadata(Some(topic), QUESTION_PATIENCE) else { return false };
             let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let refused = found.and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from);
+            if refused == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                denied.push(topic.clone());
+            }
             if !found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()) {
                 missing.push(topic.clone());
             }
@@ -60,8 +66,11 @@ impl MissingTopics {
             self.ask_at = None;
         }
         let appeared = self.missing.iter().any(|topic| !missing.contains(topic));
-        if missing != self.missing {
+        if missing != self.missing || denied != self.denied {
             let error = (!missing.is_empty()).then(|| {
+                if !denied.is_empty() {
+                    return failure::denied_to_read(&denied.join(", "), RDKafkaErrorCode::TopicAuthorizationFailed);
+                }
                 let what = format!("topic {:?} does not exist", missing.join(", "));
                 failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what)
             });
@@ -69,7 +78,7 @@ impl MissingTopics {
                 log!(warn, "{error}");
             }
             status.set_missing(error);
-            self.missing = missing;
+            (self.missing, self.denied) = (missing, denied);
         }
         appeared
     }

@@ -12,6 +12,7 @@
 
 mod asking;
 mod assignment;
+mod cluster;
 mod commits;
 mod connection;
 mod consumer;
@@ -36,6 +37,7 @@ pub(crate) mod probe;
 mod progress;
 mod reader;
 mod record;
+mod refusal;
 mod sender;
 mod settings;
 mod stall;

@@ -1,4 +1,8 @@
-//! The librdkafka options that a component's settings become.
+//! The librdkafka options that a component's settings become; those of security are in `options/security.rs`.
+
+mod security;
+
+pub(super) use security::is_secret;
 
 use std::time::Duration;
 
@@ -44,6 +48,7 @@ impl KafkaSettings {
         if positive(raw.client_connection_keep_alive_interval.as_ref()).is_some() {
             config.set("socket.keepalive.enable", "true");
         }
+        self.security.set(&mut config);
         config
     }
 

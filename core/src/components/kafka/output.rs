@@ -69,7 +69,8 @@ impl KafkaOutput {
         };
         let sender = Sender::open(topic.clone(), settings.producer_config(), settings.producer_connections)?;
         // Connecting begins here, and not with the first call.
-        let topology = Topology::new(sender.clone(), settings.metadata_refresh, &runtime::handle()?);
+        let settings = Arc::new(settings);
+        let topology = Topology::new(sender.clone(), settings.clone(), &runtime::handle()?);
         Ok(Self {
             topic: topic.into(),
             records_room: Arc::new(Semaphore::new(settings.max_queued_records)),
@@ -77,7 +78,7 @@ impl KafkaOutput {
             topology,
             keyless: Keyless::new(),
             closed: AtomicBool::new(false),
-            settings: Arc::new(settings),
+            settings,
             sender,
             verbatim: false,
         })

@@ -149,6 +149,14 @@ impl Partition {
         queue.batches_out = queue.batches_out.saturating_sub(1);
     }
 
+    /// Fails what waits and was not handed over.
+    pub(super) fn give_back(&self, error: &Error) {
+        let waiting = std::mem::take(&mut self.queue.lock().waiting);
+        for record in waiting {
+            record.receipt.fail(error.clone());
+        }
+    }
+
     /// Accepts nothing more and fails what waits.
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();

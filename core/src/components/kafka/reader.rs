@@ -24,11 +24,11 @@ use super::lookout::Lookout;
 use super::missing::MissingTopics;
 use super::progress::{Alarm, Progress};
 use super::settings::KafkaSettings;
-use super::{failure, record};
+use super::{failure, record, refusal};
 use crate::dispatch::{Intake, Source};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
-use crate::process;
+use crate::{process, runtime};
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -120,6 +120,8 @@ pub(super) struct Reader {
     pub(super) memory: Memory,
     pub(super) lookout: Lookout,
     last_probe: Instant,
+    /// When it was last looked whether brokers refuse us.
+    last_verdict: Instant,
     /// It was logged that the cluster is away.
     told_away: bool,
 }
@@ -159,6 +161,7 @@ impl Reader {
             memory,
             lookout: Lookout::default(),
             last_probe: now,
+            last_verdict: now,
             told_away: false,
         }
     }
@@ -196,6 +199,7 @@ impl Reader {
         #[cfg(test)]
         assert!(!self.shared.panics.swap(false, Ordering::AcqRel), "made by a test");
         self.serve_main_queue()?;
+        self.look_for_refusals();
         for rebalance in self.consumer.context().take_rebalances() {
             match rebalance {
                 Rebalance::Assign(list) => self.assign(&list)?,
@@ -224,7 +228,7 @@ impl Reader {
     /// Topics that were missing are there, or topics that were there are missing.
     fn topics_changed(&mut self, appeared: bool) -> Result<()> {
         let deleted = |topic: &&String| self.assigned.keys().any(|(assigned, _)| assigned == *topic);
-        if let Some(topic) = self.missing.topics().iter().find(deleted) {
+        if let Some(topic) = self.missing.topics().find(deleted) {
             // librdkafka does not notice soon. If the topic is made anew it would go on where it was, in the middle.
             let what = format!("topic {topic:?} was deleted");
             return Err(failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what));
@@ -264,15 +268,21 @@ impl Reader {
 
     pub(super) fn note(&mut self, error: &KafkaError) {
         let code = error.rdkafka_error_code();
-        if code.is_some_and(failure::is_unknown) {
+        if code.is_some_and(|code| {
+            failure::is_unknown(code) || code == RDKafkaErrorCode::TopicAuthorizationFailed
+        }) {
             self.missing.suspect();
-        } else {
+        } else if let Some(code @ RDKafkaErrorCode::GroupAuthorizationFailed) = code {
+            let group = self.settings.consumer_group.as_deref().unwrap_or_default();
+            self.shared.status.set(failure::denied_to_join(group, code));
+        } else if code.is_none_or(|code| !failure::is_of_one_broker(code)) {
+            // Of a single broker the callback has told, and better.
             let error = failure::from_kafka(error, "records cannot be read");
             // The client library repeats itself many times a second.
             if !self.shared.status.is_unavailable() || error.code() != ErrorCode::Unavailable {
                 log!(debug, "{error}");
             }
-            self.shared.status.set(Some(error));
+            self.shared.status.set(error);
         }
     }
 
@@ -280,7 +290,7 @@ impl Reader {
     pub(super) fn probe(&mut self) {
         let topic = self.settings.topics.first().map(String::as_str);
         if self.consumer.fetch_metadata(topic, QUESTION_PATIENCE).is_ok() {
-            self.shared.status.set(None);
+            self.shared.status.connected();
         } else if !std::mem::replace(&mut self.told_away, true)
             && let Some(error) = self.shared.status.health().error
         {
@@ -289,6 +299,21 @@ impl Reader {
             log!(warn, topics, "the cluster is away, and events come when it is back: {error}");
         }
         self.last_probe = Instant::now();
+        if self.last_verdict.elapsed() >= refusal::PAUSE {
+            self.shared.status.suspect();
+        }
+    }
+
+    /// Has the cause found where brokers may refuse us, without waiting for it.
+    fn look_for_refusals(&mut self) {
+        let Some(failures) = self.shared.status.take_suspicion() else { return };
+        let Ok(runtime) = runtime::handle() else { return };
+        let (settings, shared) = (self.settings.clone(), self.shared.clone());
+        self.last_verdict = Instant::now();
+        runtime.spawn(async move {
+            let verdict = refusal::verdict(failures, &settings).await;
+            shared.status.judge(verdict);
+        });
     }
 
     fn cluster_is_back(&mut self) {

@@ -9,7 +9,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 
-use super::connection::{ClusterHealth, Connection};
+use super::cluster::ClusterHealth;
+use super::connection::Connection;
 use super::ffi::OfThisProcess;
 use super::guard::{self, log};
 use super::partition::{Batch, Partition, batches_at_once};
@@ -126,6 +127,10 @@ impl Sender {
     }
 
     fn pump(&self, partition: &Arc<Partition>) {
+        if let Some(refusal) = self.health.refusal() {
+            partition.give_back(&refusal);
+            return;
+        }
         let handed_over = partition.pump(&self.topic, || self.choose_connection());
         // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.
         if handed_over > 0 && !self.wake.taken.load(Ordering::SeqCst) {
@@ -138,6 +143,15 @@ impl Sender {
         if let Some(partitions) = &*self.partitions.load() {
             for partition in partitions.iter() {
                 self.pump(partition);
+            }
+        }
+    }
+
+    /// Fails what waits everywhere: the brokers refuse us, and nothing was sent.
+    pub(super) fn give_back(&self, error: &Error) {
+        if let Some(partitions) = &*self.partitions.load() {
+            for partition in partitions.iter() {
+                partition.give_back(error);
             }
         }
     }

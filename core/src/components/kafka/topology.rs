@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::watch;
 
+use super::cluster::ClusterHealth;
 use super::failure;
 use super::guard::log;
 use super::partition::Partition;
+use super::refusal;
 use super::sender::Sender;
+use super::settings::KafkaSettings;
 use crate::error::{Error, ErrorCode, Result};
 
 /// How long a topic may be unknown before it counts as missing: a broker that makes topics on first use first says
@@ -42,11 +45,15 @@ struct Failure {
 
 impl Topology {
     /// Starts to look.
-    pub(super) fn new(sender: Arc<Sender>, refresh: Duration, runtime: &tokio::runtime::Handle) -> Self {
+    pub(super) fn new(
+        sender: Arc<Sender>,
+        settings: Arc<KafkaSettings>,
+        runtime: &tokio::runtime::Handle,
+    ) -> Self {
         let (tell, failures) = watch::channel(None);
         let weak = Arc::downgrade(&sender);
-        let task =
-            runtime.spawn(look_after(weak, Watch { tell, unknown_since: None, unanswered: 0 }, refresh));
+        let watch = Watch { tell, settings, unknown_since: None, unanswered: 0, judged: None };
+        let task = runtime.spawn(look_after(weak, watch));
         Self { sender, failures, task }
     }
 
@@ -70,6 +77,9 @@ impl Topology {
             if let Some(partitions) = self.sender.partitions.load_full() {
                 return Ok(partitions);
             }
+            if let Some(refusal) = self.sender.health.refusal() {
+                return Err(refusal);
+            }
             if failures.changed().await.is_err() {
                 return Err(Error::new(ErrorCode::Closed, "the component is closed"));
             }
@@ -81,8 +91,11 @@ impl Topology {
         }
     }
 
-    /// `UNAVAILABLE`, with the client library's own words.
+    /// Why every broker refuses us, or `UNAVAILABLE` with the client library's own words.
     pub(super) fn unreachable(&self, what: &'static str) -> Error {
+        if let Some(refusal) = self.sender.health.refusal() {
+            return refusal;
+        }
         self.sender.health.explain(Error::new(ErrorCode::Unavailable, what))
     }
 
@@ -94,17 +107,32 @@ impl Topology {
 struct Watch {
     /// Tells calls of every look that was not in vain: of none that found the cluster away.
     tell: watch::Sender<Option<Failure>>,
+    settings: Arc<KafkaSettings>,
     unknown_since: Option<Instant>,
     unanswered: u32,
+    /// When the last verdict was asked for.
+    judged: Option<Instant>,
 }
 
 /// Looks after a sender: a cluster that went away, a producer that broke, a topic that grew or disappeared.
-async fn look_after(sender: Weak<Sender>, mut watch: Watch, refresh: Duration) {
+async fn look_after(sender: Weak<Sender>, mut watch: Watch) {
+    let refresh = watch.settings.metadata_refresh;
     loop {
         let Some(looking) = sender.upgrade() else { return };
         let health = looking.health.clone();
         let began = Instant::now();
-        let looked = tokio::task::spawn_blocking(move || look(&looking)).await;
+        let mut look = tokio::task::spawn_blocking(move || look(&looking));
+        let looked = loop {
+            tokio::select! {
+                looked = &mut look => break looked,
+                // Brokers that refuse us leave the look itself without an answer.
+                () = health.suspected.notified() => {
+                    let verdict = watch.verdict(&health).await;
+                    let Some(sender) = sender.upgrade() else { return };
+                    watch.judge(&sender, verdict);
+                }
+            }
+        };
         let Some(looking) = sender.upgrade() else { return };
         let pause = match looked.unwrap_or(Err(RDKafkaErrorCode::Fail)) {
             Ok(()) => watch.found(),
@@ -136,6 +164,26 @@ impl Watch {
         PAUSE
     }
 
+    async fn verdict(&mut self, health: &ClusterHealth) -> Option<Error> {
+        self.judged = Some(Instant::now());
+        refusal::verdict(health.failures(), &self.settings).await
+    }
+
+    /// Tells everybody who waits that every broker refuses us, or takes that back.
+    fn judge(&self, sender: &Sender, verdict: Option<Error>) {
+        // A look may have found the cluster well meanwhile.
+        let verdict = verdict.filter(|_| sender.health.failures().are_all());
+        let refused = verdict.clone();
+        if !sender.health.refuse(verdict) {
+            return;
+        }
+        if let Some(error) = refused {
+            log!(warn, topic = sender.topic(), "every broker refuses: {error}");
+            sender.give_back(&error);
+            self.tell.send_replace(Some(Failure { began: Instant::now(), error }));
+        }
+    }
+
     fn failed(&mut self, sender: &Sender, code: RDKafkaErrorCode, began: Instant) -> Duration {
         let unknown = [
             RDKafkaErrorCode::UnknownTopicOrPartition,
@@ -157,10 +205,22 @@ impl Watch {
             return PAUSE_WHEN_MISSING;
         }
         self.unknown_since = None;
-        let error = failure::from_code(code, &format!("topic {:?} cannot be used", sender.topic()));
-        if error.code() != ErrorCode::Unavailable {
+        let topic = sender.topic();
+        let error = match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed => failure::denied_to_write(topic, code),
+            _ => failure::from_code(code, &format!("topic {topic:?} cannot be used")),
+        };
+        // Of a login or of encryption that failed, the verdict on all brokers tells.
+        let away = [ErrorCode::Unavailable, ErrorCode::Unauthenticated, ErrorCode::TlsFailed];
+        if !away.contains(&error.code()) {
+            if code as i32 > 0 {
+                sender.health.mark_answered();
+            }
             self.refuse(sender, error, began);
             return PAUSE_WHEN_MISSING;
+        }
+        if self.judged.is_none_or(|judged| judged.elapsed() >= refusal::PAUSE) {
+            sender.health.suspected.notify_one();
         }
         self.unanswered += 1;
         if self.unanswered >= UNANSWERED {

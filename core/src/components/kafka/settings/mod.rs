@@ -1,6 +1,7 @@
 //! Settings of a Kafka component: what the document can say is in `raw.rs`, who the component is towards brokers in
 //! `security.rs`; the librdkafka options they become are in `../options.rs`.
 
+mod effect;
 mod raw;
 mod security;
 

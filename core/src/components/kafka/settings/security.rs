@@ -1,9 +1,10 @@
 //! Who a Kafka component is towards its brokers, and whom it trusts.
 
+use super::effect;
 use super::raw::Raw;
 use crate::error::{Error, Result};
 use crate::settings::{CommaList, Secret};
-use crate::tls::{Identity, Tls};
+use crate::tls::{self, Identity, Tls};
 
 /// How a component connects.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(in crate::components::kafka) struct Aws {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AuthType {
+pub(super) enum AuthType {
     None,
     Password,
     Mtls,
@@ -96,6 +97,12 @@ const AUTH_TYPES: [(&str, AuthType); 7] = [
     ("oidc_private_key_jwt", AuthType::OidcPrivateKeyJwt),
     ("awsiam", AuthType::AwsIam),
 ];
+
+impl AuthType {
+    pub(super) fn name(self) -> &'static str {
+        AUTH_TYPES.iter().find(|(_, auth_type)| *auth_type == self).map_or("none", |(name, _)| name)
+    }
+}
 
 /// Reads the settings of one component, and says what is wrong with which.
 struct Reading<'a, Invalid, Warn> {
@@ -117,6 +124,7 @@ impl Security {
 impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, Invalid, Warn> {
     fn security(mut self) -> Result<Security> {
         let auth_type = self.auth_type()?;
+        effect::warn_of_idle(self.raw, auth_type, &mut *self.warn);
         if auth_type == AuthType::None {
             return Ok(Security { tls: None, sasl: None });
         }
@@ -184,13 +192,31 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
         };
         // As in Dapr, only mtls shows a certificate.
         let identity = identity.filter(|_| auth_type == AuthType::Mtls);
+        self.check_certificates(authorities.as_deref(), identity.as_ref())?;
         Ok(Some(Tls { authorities, identity, skip_verify: raw.skip_verify.0 }))
+    }
+
+    /// What cannot be read fails here, with its place, and not at the first connection.
+    fn check_certificates(&self, authorities: Option<&str>, identity: Option<&Identity>) -> Result<()> {
+        let unfit = |setting: &str, error: &Error| (self.invalid)(setting, format!("{setting}: {}", error.message()));
+        if let Some(pem) = authorities {
+            tls::certificates(pem).map_err(|error| unfit("caCert", &error))?;
+        }
+        if let Some(identity) = identity {
+            tls::certificates(&identity.certificates).map_err(|error| unfit("clientCert", &error))?;
+            identity.load().map_err(|error| unfit("clientKey", &error))?;
+        }
+        Ok(())
     }
 
     fn password(&self) -> Result<Sasl> {
         let raw = self.raw;
         let need = |secret: Option<&Secret>, setting: &str| {
-            given(secret).cloned().ok_or_else(|| self.needed(setting, "authType password"))
+            let secret = given(secret).cloned().ok_or_else(|| self.needed(setting, "authType password"))?;
+            if secret.expose().contains('\0') {
+                return Err((self.invalid)(setting, format!("{setting}: must not hold a zero byte")));
+            }
+            Ok(secret)
         };
         let mechanism = match raw.sasl_mechanism.as_deref().map(str::trim).unwrap_or_default() {
             text if ["", "PLAINTEXT", "PLAIN"].iter().any(|known| text.eq_ignore_ascii_case(known)) => {
