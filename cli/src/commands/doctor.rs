@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bindwright::ClientOptions;
-use bindwright::inspect::{self, Finding, Verdict};
+use bindwright::inspect::{self, Step, Verdict};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, terminal: &Terminal, finding: &Finding) -> Result<(), Failure> {
+    fn add(&mut self, terminal: &Terminal, finding: &Step) -> Result<(), Failure> {
         *self.counts.entry(finding.verdict).or_default() += 1;
         if terminal.is_json() {
             self.steps.push(for_programs(finding));
@@ -133,7 +133,7 @@ fn several(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn for_people(finding: &Finding) -> String {
+fn for_people(finding: &Step) -> String {
     let style = anstyle::Style::new();
     let style = match finding.verdict {
         Verdict::Ok => style.fg_color(Some(anstyle::AnsiColor::Green.into())),
@@ -159,7 +159,7 @@ fn for_people(finding: &Finding) -> String {
     text
 }
 
-fn for_programs(finding: &Finding) -> Value {
+fn for_programs(finding: &Step) -> Value {
     let facts: Vec<_> =
         finding.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     json!({

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Examination, Finding};
+use super::{Examination, Step};
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::{Component, Manifest};
@@ -22,7 +22,7 @@ pub fn doctor(
     options: ClientOptions,
     names: &[String],
     patience: Duration,
-    mut tell: impl FnMut(Finding) -> bool,
+    mut tell: impl FnMut(Step) -> bool,
 ) -> Result<()> {
     let manifest = options.manifest()?;
     for name in names {

@@ -14,8 +14,10 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::ffi::describe::Refusal;
 use super::settings::KafkaSettings;
+use super::refusal::{self, BrokerFailures};
 use super::{connection, failure, guard};
 use crate::error::{Error, ErrorCode, Result};
+use crate::runtime;
 
 /// How long the first try of a question takes; each further one twice as long.
 const FIRST_TRY: Duration = Duration::from_millis(500);
@@ -24,6 +26,7 @@ const FIRST_TRY: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(super) struct Heard {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    failures: Mutex<BrokerFailures>,
     /// So many partitions were given at last; `None` before the first answer, and after they were taken back.
     pub(super) given: Mutex<Option<usize>>,
 }
@@ -36,6 +39,7 @@ impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         guard::quietly(|| {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            self.failures.lock().note(error.rdkafka_error_code(), reason);
             let last = &mut *self.last.lock();
             // "All brokers are down" says less than the cause that came before it.
             if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
@@ -63,12 +67,14 @@ impl ConsumerContext for Heard {
 }
 
 /// A client that asks.
-#[derive(Clone)]
-pub(super) struct Asking(pub(super) Arc<BaseConsumer<Heard>>);
+pub(super) struct Asking {
+    pub(super) consumer: BaseConsumer<Heard>,
+    settings: Arc<KafkaSettings>,
+}
 
 impl Asking {
     /// Starts a client. The group is named for questions about it and to commit in it; it is not joined.
-    pub(super) fn open(settings: &KafkaSettings, group: &str, options: &[(&str, &str)]) -> Result<Self> {
+    pub(super) fn open(settings: &Arc<KafkaSettings>, group: &str, options: &[(&str, &str)]) -> Result<Self> {
         let mut config = settings.consumer_config(group);
         config.set("allow.auto.create.topics", "false").set("isolation.level", "read_committed");
         for (name, value) in options {
@@ -76,11 +82,11 @@ impl Asking {
         }
         let consumer = BaseConsumer::from_config_and_context(&config, Heard::default())
             .map_err(|error| failure::from_kafka(&error, "the client library does not start"))?;
-        Ok(Self(Arc::new(consumer)))
+        Ok(Self { consumer, settings: settings.clone() })
     }
 
     pub(super) fn client(&self) -> &Client<Heard> {
-        self.0.client()
+        self.consumer.client()
     }
 
     /// Asks for a topic, or for all of them, and for the brokers on the way.
@@ -97,12 +103,12 @@ impl Asking {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let patience_now = patience.min(left).max(Duration::from_millis(1));
-            let error = match self.0.fetch_metadata(topic, patience_now) {
+            let error = match self.consumer.fetch_metadata(topic, patience_now) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
             let heard = self.heard();
-            let is_final = heard.as_ref().is_some_and(|error| error.code() != ErrorCode::Unavailable);
+            let is_final = heard.as_ref().is_some_and(|error| refusal::is_refusal(error.code()));
             if interrupted() {
                 return Err(Error::new(ErrorCode::Cancelled, "it was interrupted"));
             }
@@ -115,11 +121,20 @@ impl Asking {
         }
     }
 
-    /// The last thing that librdkafka had to complain about.
+    /// Why brokers refuse us, if all of them do; else the last thing that librdkafka had to complain about.
     pub(super) fn heard(&self) -> Option<Error> {
         // Its complaints wait in a queue; nothing else does for who does not read.
-        while self.0.poll(Duration::ZERO).is_some() {}
-        let last = self.0.context().last.lock().clone();
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        let heard = self.consumer.context();
+        let failures = heard.failures.lock().clone();
+        if failures.are_all() {
+            let verdict = refusal::verdict(failures, &self.settings);
+            let verdict = runtime::handle().map(|handle| runtime::block_on(&handle, verdict, None, || false));
+            if let Ok(Some(Some(refused))) = verdict {
+                return Some(refused);
+            }
+        }
+        let last = heard.last.lock().clone();
         last.map(|(code, reason)| failure::from_code(code, "the cluster cannot be reached").backend(reason))
     }
 

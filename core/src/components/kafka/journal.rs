@@ -18,16 +18,13 @@ use crate::manifest::Component;
 
 /// The group that is named where a component has none; nobody joins it.
 const NO_GROUP: &str = "bindwright";
-/// How long somebody waits for the right to write: as long as a group remembers a member that was killed, and some
-/// time to join.
-const TURN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a member that was killed is remembered. Brokers allow no less than 6 seconds.
 const SESSION: Duration = Duration::from_secs(6);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The topics of one component.
 pub(super) struct KafkaJournal {
-    settings: KafkaSettings,
+    settings: Arc<KafkaSettings>,
     /// A client for each topic, because the end of a partition comes without the topic's name.
     topics: Vec<(Arc<str>, Asking)>,
     /// Which one is asked first.
@@ -47,6 +44,7 @@ impl KafkaJournal {
         // What is looked at is shown, or sent back, as it is.
         settings.escape_headers = false;
         settings.exclude_headers = None;
+        let settings = Arc::new(settings);
         let receives = feed != Feed::Sent && component.direction.input && !settings.topics.is_empty();
         let names = match &settings.publish_topic {
             _ if receives => settings.topics.clone(),
@@ -135,7 +133,7 @@ impl Journal for KafkaJournal {
                     .map_err(|error| failure::from_kafka(&error, "no such place"))?;
             }
             asking
-                .0
+                .consumer
                 .assign(&list)
                 .map_err(|error| failure::from_kafka(&error, "the topic cannot be read"))?;
         }
@@ -152,7 +150,7 @@ impl Journal for KafkaJournal {
                 let (topic, asking) = &self.topics[self.turn];
                 let left = deadline.saturating_duration_since(Instant::now());
                 let wait = if several { left.min(Duration::from_millis(5)) } else { left };
-                let answer = asking.0.poll(wait);
+                let answer = asking.consumer.poll(wait);
                 let place = |number| Partition { topic: topic.clone(), number };
                 match answer {
                     None => {}
@@ -182,7 +180,7 @@ impl Journal for KafkaJournal {
             // The group is part of a client's options.
             let asking = Asking::open(&self.settings, name, &[])?;
             let what = format!("the offsets of group {name:?} cannot be had");
-            let found = asking.0.committed_offsets(self.list(topic), self.patience);
+            let found = asking.consumer.committed_offsets(self.list(topic), self.patience);
             let found = found.map_err(|error| failure::from_kafka(&error, &what))?;
             for one in found.elements() {
                 one.error().map_err(|error| failure::from_kafka(&error, &what))?;
@@ -199,10 +197,11 @@ impl Journal for KafkaJournal {
         let topics: Vec<_> = self.topics.iter().map(|(topic, _)| topic.clone()).collect();
         let first = topics.first().and_then(|topic| self.asking(topic));
         let Some(asking) = first else { return Err(Error::new(ErrorCode::Internal, "there is no topic")) };
-        let deadline = Instant::now() + TURN_PATIENCE;
+        // As long as a group remembers a member that was killed, and some time to join.
+        let deadline = Instant::now() + SESSION + self.patience;
         wait_for_turn(asking, name, deadline, self.patience, interrupted)?;
         let keeper = KafkaKeeper::join(&self.settings, name, &topics)?;
-        keeper.wait_for_all(self.partitions.len(), deadline.max(Instant::now() + SESSION), interrupted)?;
+        keeper.wait_for_all(self.partitions.len(), Instant::now() + SESSION + self.patience, interrupted)?;
         Ok(Box::new(keeper))
     }
 }
@@ -267,7 +266,7 @@ struct KafkaKeeper {
 }
 
 impl KafkaKeeper {
-    fn join(settings: &KafkaSettings, group: &str, topics: &[Arc<str>]) -> Result<Self> {
+    fn join(settings: &Arc<KafkaSettings>, group: &str, topics: &[Arc<str>]) -> Result<Self> {
         let session = SESSION.as_millis().to_string();
         let options = [
             ("session.timeout.ms", session.as_str()),
@@ -278,7 +277,7 @@ impl KafkaKeeper {
         let asking = Asking::open(settings, group, &options)?;
         let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         asking
-            .0
+            .consumer
             .subscribe(&topics)
             .map_err(|error| failure::from_kafka(&error, "the group cannot be joined"))?;
         Ok(Self { asking, group: group.to_owned() })
@@ -293,7 +292,7 @@ impl KafkaKeeper {
     ) -> Result<()> {
         loop {
             self.poll(LOOK_AGAIN)?;
-            match *self.asking.0.context().given.lock() {
+            match *self.asking.consumer.context().given.lock() {
                 Some(count) if count == partitions => return Ok(()),
                 Some(_) => return Err(taken(&self.group)),
                 None if interrupted() => return Err(Error::new(ErrorCode::Cancelled, "it was interrupted")),
@@ -310,7 +309,7 @@ impl KafkaKeeper {
     }
 
     fn poll(&self, patience: Duration) -> Result<()> {
-        match self.asking.0.poll(patience) {
+        match self.asking.consumer.poll(patience) {
             Some(Err(error))
                 if matches!(
                     error.rdkafka_error_code(),
@@ -340,12 +339,12 @@ impl Keeper for KafkaKeeper {
             one.set_metadata(note);
         }
         let what = "what is done cannot be remembered";
-        self.asking.0.commit(&list, CommitMode::Sync).map_err(|error| failure::from_kafka(&error, what))
+        self.asking.consumer.commit(&list, CommitMode::Sync).map_err(|error| failure::from_kafka(&error, what))
     }
 
     fn tend(&mut self) -> Result<()> {
         self.poll(Duration::ZERO)?;
-        let has_it = self.asking.0.context().given.lock().is_some();
+        let has_it = self.asking.consumer.context().given.lock().is_some();
         if has_it { Ok(()) } else { Err(taken(&self.group).note("this one lost its turn")) }
     }
 }

@@ -6,6 +6,8 @@
 mod done;
 mod letter;
 mod settling;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -116,13 +116,15 @@ impl DeadLetters {
         };
         let mut walk = Walk::begin(&mut *self.journal, &self.extents, &starts, self.patience)?;
         let ended = run.go(&mut walk, filter, settling, tell, interrupted);
-        if ended.is_ok() && run.settled.settled > 0 {
-            // Nothing else is there, such as the ends of transactions.
+        if let Ok(Walked::ToTheEnd) = ended
+            && run.settled.settled > 0
+        {
+            // Nothing else is there, but for the ends of transactions and the like.
             for extent in &self.extents {
                 run.pass(&extent.partition, extent.end);
             }
         }
-        let ended = ended.and_then(|()| run.remember());
+        let ended = ended.and_then(|_| run.remember());
         run.close();
         let Run { mut settled, .. } = run;
         settled.ended = ended.err();
@@ -156,6 +158,12 @@ fn way_back(manifest: &Manifest, origin: &DeadLetterOrigin) -> Result<Arc<dyn Ou
     opened.map_err(|error| Unfit::NoWay(origin.clone(), error.to_string()))
 }
 
+/// How far a run went that was not broken off.
+enum Walked {
+    ToTheEnd,
+    ToTheLimit,
+}
+
 type Way<'a> = dyn Fn(&DeadLetterOrigin) -> Result<Arc<dyn OutputBinding>, Unfit> + 'a;
 
 /// One run under way.
@@ -180,7 +188,7 @@ impl Run<'_> {
         settling: &Settling,
         tell: &mut dyn FnMut(&Settled),
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<()> {
+    ) -> Result<Walked> {
         let began = Instant::now();
         let portion = settling.rate.map_or(PORTION, portion_of);
         let limit = settling.limit.unwrap_or(u64::MAX);
@@ -192,8 +200,11 @@ impl Run<'_> {
             if record.is_none() {
                 self.settle_portion(settling.action)?;
                 tell(&self.settled);
-                if is_last || self.settled.settled >= limit {
-                    return Ok(());
+                if is_last {
+                    return Ok(Walked::ToTheEnd);
+                }
+                if self.settled.settled >= limit {
+                    return Ok(Walked::ToTheLimit);
                 }
                 self.keep_pace(began, settling.rate, interrupted)?;
                 continue;

@@ -25,7 +25,8 @@ async fn refused(fixture: &Fixture, code: ErrorCode, words: &[&str]) -> Error {
     check(&again.expect("answered at once").expect_err("refused"), code, words);
     let ready = tokio::time::timeout(AT_ONCE, client.ready(Duration::from_mins(1))).await;
     check(&ready.expect("answered at once").expect_err("refused"), code, words);
-    until("the subscription tells", async || subscription.last_error().is_some_and(|it| it.code() == code)).await;
+    until("the subscription tells", async || subscription.last_error().is_some_and(|it| it.code() == code))
+        .await;
     check(&subscription.last_error().expect("it stays"), code, words);
     let info = client.components().pop().expect("a component");
     assert_eq!(info.state, State::Failed);
@@ -62,7 +63,8 @@ async fn a_wrong_password_is_unauthenticated() {
         let settings = [&login(mechanism, USER, WRONG)[..], &[("caCert", &*authority)]].concat();
         let fixture = secured.fixture("LOCKED", &settings).await;
         let address = secured.cluster.listener("LOCKED");
-        refused(&fixture, ErrorCode::Unauthenticated, &[address, "refuses the login", "invalid credentials"]).await;
+        refused(&fixture, ErrorCode::Unauthenticated, &[address, "refuses the login", "invalid credentials"])
+            .await;
     }
 }
 
@@ -180,9 +182,7 @@ async fn a_password_that_is_mended_works_without_a_restart() {
     })
     .await;
 
-    for (operation, resource, name) in
-        [("all", "topic", &fixture.topic), ("all", "group", &fixture.group)]
-    {
+    for (operation, resource, name) in [("all", "topic", &fixture.topic), ("all", "group", &fixture.group)] {
         secured.cluster.allow(&user, operation, resource, name).await;
     }
     secured.cluster.set_password(&user, PASSWORD).await;

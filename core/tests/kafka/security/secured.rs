@@ -47,7 +47,8 @@ impl Secured {
             ("later", &later),
             ("misnamed", &misnamed),
         ] {
-            let mut own = |name: &str, value: &str| property(&format!("listener.name.{listener}.{name}"), value);
+            let mut own =
+                |name: &str, value: &str| property(&format!("listener.name.{listener}.{name}"), value);
             own("ssl.keystore.type", "PEM");
             own("ssl.keystore.certificate.chain", &pair.certificate);
             own("ssl.keystore.key", &pair.key);
@@ -56,7 +57,8 @@ impl Secured {
         }
         property("listener.name.mutual.ssl.client.auth", "required");
         for listener in ["locked", "clear"] {
-            let mut own = |name: &str, value: &str| property(&format!("listener.name.{listener}.{name}"), value);
+            let mut own =
+                |name: &str, value: &str| property(&format!("listener.name.{listener}.{name}"), value);
             own("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512");
             own(
                 "plain.sasl.jaas.config",

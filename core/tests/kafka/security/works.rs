@@ -89,10 +89,7 @@ async fn settings_that_cannot_be_used_are_told_before_anything_is_connected() {
             &[("authType", "mtls"), ("clientCert", certificate), ("clientKey", WRONG)],
             "clientKey: expected a private key as PEM",
         ),
-        (
-            &[("authType", "password"), ("saslUsername", USER)],
-            "saslPassword: needed by authType password",
-        ),
+        (&[("authType", "password"), ("saslUsername", USER)], "saslPassword: needed by authType password"),
     ];
     for (settings, expected) in cases {
         let fixture = secured.fixture("LOCKED", settings).await;
@@ -102,7 +99,8 @@ async fn settings_that_cannot_be_used_are_told_before_anything_is_connected() {
         assert!(!has_secret(&fault), "{fault}");
         close(&client).await;
     }
-    let idle = [("authType", "none"), ("saslPassword", PASSWORD), ("clientKey", key), ("caCert", certificate)];
+    let idle =
+        [("authType", "none"), ("saslPassword", PASSWORD), ("clientKey", key), ("caCert", certificate)];
     let fixture = secured.fixture("CLIENT", &idle).await;
     let client = fixture.client();
     let faults: Vec<_> = client.faults().iter().map(ToString::to_string).collect();

@@ -102,7 +102,7 @@ fn lag(patient: &Patient<'_>, deadline: Instant, notes: &mut Notes) -> Result<()
         return Ok(());
     }
     let what = "the committed offsets cannot be had";
-    let committed = asking.0.committed_offsets(list.clone(), left(deadline));
+    let committed = asking.consumer.committed_offsets(list.clone(), left(deadline));
     let committed = committed.map_err(|error| failure::from_kafka(&error, what))?;
     let spots = |spot| {
         describe::spots(asking.client(), &list, spot, left(deadline))

@@ -9,6 +9,8 @@ mod group;
 mod reach;
 mod topics;
 
+use std::sync::Arc;
+
 use super::asking::Asking;
 use super::settings::KafkaSettings;
 use crate::inspect::Examination;
@@ -19,7 +21,7 @@ const NO_GROUP: &str = "bindwright";
 
 /// A component under examination.
 struct Patient<'a> {
-    settings: &'a KafkaSettings,
+    settings: &'a Arc<KafkaSettings>,
     asking: Asking,
     receives: bool,
     sends: bool,
@@ -28,6 +30,7 @@ struct Patient<'a> {
 pub(super) fn examine(component: &Component, examination: &mut Examination<'_>) {
     // What is wrong with the document was told before.
     let Ok((settings, _)) = KafkaSettings::decode(component) else { return };
+    let settings = Arc::new(settings);
     let reached = reach::seeds(&settings, examination);
     let endpoints = || clock::endpoints(&settings);
     if !reached {

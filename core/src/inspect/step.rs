@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub enum Verdict {
     /// All well.
     Ok,
-    /// Not looked at, and why is in [`Finding::note`].
+    /// Not looked at, and why is in [`Step::note`].
     Skipped,
     /// It works, and something should be looked at.
     Warning,
@@ -33,7 +33,7 @@ impl Verdict {
 /// One step of an examination.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct Step {
     /// The component; `None` for what concerns the files.
     pub component: Option<Arc<str>>,
     /// What was looked at, such as `connect` or `topic`.
@@ -93,7 +93,7 @@ pub(crate) struct Examination<'a> {
     pub(super) component: Option<Arc<str>>,
     pub(super) patience: Duration,
     /// Hears of every step; `false` ends the examination.
-    pub(super) tell: &'a mut dyn FnMut(Finding) -> bool,
+    pub(super) tell: &'a mut dyn FnMut(Step) -> bool,
     pub(super) ended: bool,
 }
 
@@ -122,7 +122,7 @@ impl Examination<'_> {
             None => errors,
         };
         let (faults, warnings) = (named(notes.faults), named(notes.warnings));
-        self.ended = !(self.tell)(Finding {
+        self.ended = !(self.tell)(Step {
             component: self.component.clone(),
             step,
             subject: subject.to_owned(),
