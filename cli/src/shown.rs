@@ -28,16 +28,13 @@ pub(crate) fn text(text: &str) -> String {
 /// A body for people: text as it is but in lines that cannot steer the terminal, anything else in hexadecimal digits.
 pub(crate) fn body(body: &Body) -> String {
     let Some(bytes) = body.as_bytes() else { return "(no data)".to_owned() };
-    match std::str::from_utf8(bytes) {
-        Ok(all) => all.split('\n').map(text).collect::<Vec<_>>().join("\n"),
-        Err(_) => {
-            let digits = bytes.iter().fold(String::new(), |mut digits, byte| {
-                let _ = write!(digits, "{byte:02x}");
-                digits
-            });
-            format!("(hex) {digits}")
-        }
+    if let Ok(all) = std::str::from_utf8(bytes) {
+        return all.split('\n').map(text).collect::<Vec<_>>().join("\n");
     }
+    bytes.iter().fold("(hex) ".to_owned(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// A body for programs: `data` where it is text, `dataBase64` where it is not; `data` is null without data.

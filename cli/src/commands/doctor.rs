@@ -1,6 +1,7 @@
 //! `bindwright doctor`: looks at everything that components need, from where they are used.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -67,10 +68,9 @@ impl Doctor {
             return (options, self.what.clone());
         }
         let is_path = |what: &&String| {
-            PathBuf::from(what).exists()
-                || what.contains('/')
-                || what.ends_with(".yaml")
-                || what.ends_with(".yml")
+            let path = PathBuf::from(what);
+            let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+            is_yaml || what.contains('/') || path.exists()
         };
         let (paths, names): (Vec<&String>, Vec<&String>) = self.what.iter().partition(is_path);
         if !paths.is_empty() {
@@ -146,14 +146,14 @@ fn for_people(finding: &Step) -> String {
     let what = shown::text(&format!("{}{subject}", finding.step));
     let mut text = format!("  {verdict}  {what}  ({})\n", shown::took(finding.took));
     for (name, value) in &finding.facts {
-        text.push_str(&format!("             {name}: {}\n", shown::text(value)));
+        let _ = writeln!(text, "             {name}: {}", shown::text(value));
     }
     if let Some(note) = &finding.note {
-        text.push_str(&format!("             {}\n", shown::text(note)));
+        let _ = writeln!(text, "             {}", shown::text(note));
     }
     for (mark, errors) in [("fault", &finding.faults), ("warning", &finding.warnings)] {
         for error in errors {
-            text.push_str(&format!("           {mark}: {}\n", shown::text(&error.to_string())));
+            let _ = writeln!(text, "           {mark}: {}", shown::text(&error.to_string()));
         }
     }
     text

@@ -1,5 +1,6 @@
 //! `bindwright tail`: looks on.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bindwright::inspect::{Look, LookFrom, LookOptions, Looker, Record};
@@ -103,10 +104,10 @@ pub(super) fn for_people(record: &Record) -> String {
         shown::text(&format!("{}:{}", record.partition, record.offset))
     );
     if let Some(key) = record.metadata.get("__key") {
-        line.push_str(&format!("  key={}", shown::text(&key)));
+        let _ = write!(line, "  key={}", shown::text(&key));
     }
     for (name, value) in record.metadata.iter().filter(|(name, _)| !name.starts_with("__")) {
-        line.push_str(&format!("  {}={}", shown::text(name), shown::text(&value.text())));
+        let _ = write!(line, "  {}={}", shown::text(name), shown::text(&value.text()));
     }
     format!("{line}\n{}\n\n", shown::body(&record.body))
 }

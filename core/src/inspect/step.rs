@@ -1,5 +1,6 @@
 //! What an examination finds, step by step.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,8 +66,8 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn fact(&mut self, name: &'static str, value: impl ToString) {
-        self.facts.push((name, value.to_string()));
+    pub(crate) fn fact(&mut self, name: &'static str, value: impl Display) {
+        self.facts.push((name, format!("{value}")));
     }
 
     pub(crate) fn warn(&mut self, error: Error) {

@@ -13,8 +13,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::ffi::describe::Refusal;
-use super::settings::KafkaSettings;
 use super::refusal::{self, BrokerFailures};
+use super::settings::KafkaSettings;
 use super::{connection, failure, guard};
 use crate::error::{Error, ErrorCode, Result};
 use crate::runtime;

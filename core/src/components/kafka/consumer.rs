@@ -208,7 +208,8 @@ impl ClientContext for Context {
             // "All brokers are down" says less than the cause that came before it. And one broker that refuses us is
             // no reason to give up.
             if code != RDKafkaErrorCode::AllBrokersDown || trouble.last.is_none() {
-                let code = if failure::is_of_one_broker(code) { RDKafkaErrorCode::AllBrokersDown } else { code };
+                let code =
+                    if failure::is_of_one_broker(code) { RDKafkaErrorCode::AllBrokersDown } else { code };
                 let error = failure::from_code(code, "the consumer has no connection");
                 trouble.last = Some(error.backend(reason));
             }

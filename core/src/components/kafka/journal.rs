@@ -339,7 +339,10 @@ impl Keeper for KafkaKeeper {
             one.set_metadata(note);
         }
         let what = "what is done cannot be remembered";
-        self.asking.consumer.commit(&list, CommitMode::Sync).map_err(|error| failure::from_kafka(&error, what))
+        self.asking
+            .consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| failure::from_kafka(&error, what))
     }
 
     fn tend(&mut self) -> Result<()> {

@@ -69,7 +69,10 @@ impl MissingTopics {
         if missing != self.missing || denied != self.denied {
             let error = (!missing.is_empty()).then(|| {
                 if !denied.is_empty() {
-                    return failure::denied_to_read(&denied.join(", "), RDKafkaErrorCode::TopicAuthorizationFailed);
+                    return failure::denied_to_read(
+                        &denied.join(", "),
+                        RDKafkaErrorCode::TopicAuthorizationFailed,
+                    );
                 }
                 let what = format!("topic {:?} does not exist", missing.join(", "));
                 failure::from_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what)

@@ -119,10 +119,10 @@ impl KafkaOutput {
     }
 
     /// What of a request does not depend on the topic.
-    fn prepare(&self, request: Request) -> Result<Prepared> {
+    fn prepare(&self, request: &Request) -> Result<Prepared> {
         let metadata = &request.metadata;
         if self.verbatim {
-            return self.prepare_record(None, metadata.value("__key"), &request);
+            return self.prepare_record(None, metadata.value("__key"), request);
         }
         if let Some(schema) = metadata.get("valueSchemaType")
             && !schema.eq_ignore_ascii_case("none")
@@ -141,7 +141,7 @@ impl KafkaOutput {
         };
         // Dapr picks one of the two by chance when both are given; here partitionKey wins.
         let key = metadata.value("partitionKey").or_else(|| metadata.value("__key"));
-        self.prepare_record(number, key, &request)
+        self.prepare_record(number, key, request)
     }
 
     fn prepare_record(
@@ -244,7 +244,7 @@ impl KafkaOutput {
 
     async fn send_one(&self, call: &Call, request: Request) -> Result<Reply> {
         self.check_open()?;
-        let prepared = self.prepare(request)?;
+        let prepared = self.prepare(&request)?;
         let room = self.room(1, prepared.size, call.deadline).await?;
         let partitions = self.topology.partitions(call.deadline).await?;
         let partition = Self::choose(&prepared, &partitions, || self.place_keyless(partitions.len()))?;
@@ -257,7 +257,7 @@ impl KafkaOutput {
     /// Queues one chunk; what could not be queued has its error in the result already.
     async fn queue_chunk(&self, call: &Call, requests: Vec<Request>) -> Result<Waiting> {
         self.check_open()?;
-        let prepared: Vec<_> = requests.into_iter().map(|request| self.prepare(request)).collect();
+        let prepared: Vec<_> = requests.iter().map(|request| self.prepare(request)).collect();
         let bytes = prepared.iter().flatten().map(|prepared| prepared.size).sum();
         let room = self.room(prepared.len(), bytes, call.deadline).await?;
         let partitions = self.topology.partitions(call.deadline).await?;

@@ -392,6 +392,6 @@ impl Run<'_> {
 /// So many letters at once keep to a rate without haste.
 fn portion_of(rate: f64) -> usize {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-    let portion = (rate / PORTIONS_A_SECOND).ceil().clamp(1.0, PORTION as f64) as usize;
-    portion
+    let portion = (rate / PORTIONS_A_SECOND).ceil().clamp(1.0, 100.0) as usize;
+    portion.min(PORTION)
 }

@@ -120,16 +120,15 @@ fn lag(patient: &Patient<'_>, deadline: Instant, notes: &mut Notes) -> Result<()
         let (Some(oldest), Some(newest)) = (of(&oldest, topic, number), of(&newest, topic, number)) else {
             continue;
         };
-        let (text, start) = match one.offset() {
-            Offset::Offset(offset) => (offset.to_string(), offset.max(oldest)),
-            _ => {
-                without += 1;
-                let start = match patient.settings.initial_offset {
-                    InitialOffset::Newest => newest,
-                    InitialOffset::Oldest => oldest,
-                };
-                ("nothing".to_owned(), start)
-            }
+        let (text, start) = if let Offset::Offset(offset) = one.offset() {
+            (offset.to_string(), offset.max(oldest))
+        } else {
+            without += 1;
+            let start = match patient.settings.initial_offset {
+                InitialOffset::Newest => newest,
+                InitialOffset::Oldest => oldest,
+            };
+            ("nothing".to_owned(), start)
         };
         if matches!(one.offset(), Offset::Offset(offset) if offset < oldest) {
             let message = format!("records of {topic}/{number} were deleted before the group had read them");

@@ -198,7 +198,8 @@ impl<Invalid: Fn(&str, String) -> Error, Warn: FnMut(&str, &str)> Reading<'_, In
 
     /// What cannot be read fails here, with its place, and not at the first connection.
     fn check_certificates(&self, authorities: Option<&str>, identity: Option<&Identity>) -> Result<()> {
-        let unfit = |setting: &str, error: &Error| (self.invalid)(setting, format!("{setting}: {}", error.message()));
+        let unfit =
+            |setting: &str, error: &Error| (self.invalid)(setting, format!("{setting}: {}", error.message()));
         if let Some(pem) = authorities {
             tls::certificates(pem).map_err(|error| unfit("caCert", &error))?;
         }
