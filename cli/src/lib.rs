@@ -5,6 +5,7 @@
 //! standard error. Tests are in `cli/tests/`.
 
 mod commands;
+mod shown;
 mod signals;
 mod terminal;
 

@@ -33,9 +33,14 @@ impl Stop {
         Ok(stop)
     }
 
+    /// Whether a signal came.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
     /// Returns when a signal came, also when it came before this call.
     pub(crate) fn wait(&self) {
-        while !self.asked.load(Ordering::Acquire) {
+        while !self.is_asked() {
             std::thread::sleep(LOOK);
         }
     }

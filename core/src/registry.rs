@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::binding::{InputBinding, OutputBinding};
 use crate::error::{Error, ErrorCode, Result};
-use crate::inspect::Nature;
+use crate::inspect::{Inspector, Nature};
 use crate::manifest::Component;
 use crate::settings::{self, Setting};
 
@@ -31,6 +31,7 @@ pub struct ComponentType {
     operations: Option<&'static [&'static str]>,
     settings: Option<SettingsOf>,
     explain: Option<Arc<Explain>>,
+    inspector: Option<&'static dyn Inspector>,
 }
 
 /// What the struct of a type's settings tells about itself.
@@ -46,7 +47,7 @@ impl ComponentType {
     pub fn new(name: &'static str) -> Self {
         let check = Arc::new(|_: &Component| Ok(Vec::new()));
         let (output, input, operations, settings, explain) = (None, None, None, None, None);
-        Self { name, aliases: &[], check, output, input, operations, settings, explain }
+        Self { name, aliases: &[], check, output, input, operations, settings, explain, inspector: None }
     }
 
     /// Further names of the same type.
@@ -109,6 +110,17 @@ impl ComponentType {
     pub fn explain(mut self, explain: impl Fn(&Component) -> Result<Nature> + Send + Sync + 'static) -> Self {
         self.explain = Some(Arc::new(explain));
         self
+    }
+
+    /// What can tell of components of the type from outside.
+    #[must_use]
+    pub(crate) fn inspect(mut self, inspector: &'static dyn Inspector) -> Self {
+        self.inspector = Some(inspector);
+        self
+    }
+
+    pub(crate) fn inspector(&self) -> Option<&'static dyn Inspector> {
+        self.inspector
     }
 
     /// The name in `spec.type`.

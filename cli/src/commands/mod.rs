@@ -4,11 +4,16 @@
 
 mod check;
 mod completions;
+mod components;
 mod dev;
+mod dlq;
+mod doctor;
 mod explain;
 mod file;
+mod invoke;
 mod man;
 mod schema;
+mod tail;
 mod types;
 mod version;
 
@@ -66,6 +71,11 @@ macro_rules! commands {
 commands! {
     Check(check::Check);
     Completions(completions::Completions);
+    Invoke(invoke::Invoke);
+    Tail(tail::Tail);
+    Dlq(dlq::Dlq);
+    Components(components::Components);
+    Doctor(doctor::Doctor);
     Dev(dev::Dev);
     Explain(explain::Explain);
     Man(man::Man);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::manifest::{Manifest, References};
 use crate::transport::TransportKind;
 
 /// Where a client finds its components, and who it is. What is left out comes from the environment.
@@ -51,6 +52,15 @@ impl ClientOptions {
 
     pub(super) fn into_resources(self) -> Result<Vec<PathBuf>> {
         self.resources.map_or_else(default_resources, Ok)
+    }
+
+    /// What the documents say; whatever is wrong with them is a fault of the manifest.
+    ///
+    /// # Errors
+    /// `INVALID_OPTIONS` for a missing folder or file.
+    pub(crate) fn manifest(self) -> Result<Manifest> {
+        let app_id = self.app_id();
+        Manifest::load_again(&self.into_resources()?, app_id.as_deref(), References::Resolved)
     }
 
     pub(super) fn hot_reload(&self) -> Result<bool> {

@@ -1,6 +1,8 @@
 //! What librdkafka offers and the rdkafka crate does not wrap, or wraps with a panic. The only unsafe code of core.
 #![allow(unsafe_code)]
 
+pub(super) mod describe;
+
 use std::any::Any;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::ManuallyDrop;

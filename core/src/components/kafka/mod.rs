@@ -12,6 +12,7 @@
 //! for. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
 mod assigned;
+mod asking;
 mod assignment;
 mod avro;
 mod cluster;
@@ -19,12 +20,15 @@ mod commits;
 mod connection;
 mod consumer;
 pub(crate) mod dev_broker;
+mod doctor;
 mod explain;
 mod failure;
 mod ffi;
 mod guard;
 mod handover;
 mod input;
+mod inspector;
+mod journal;
 mod life;
 mod lookout;
 mod missing;
@@ -56,4 +60,5 @@ pub(crate) fn component_type() -> ComponentType {
         .input(input::KafkaInput::open)
         .operations(output::OPERATIONS)
         .explain(explain::nature)
+        .inspect(&inspector::KafkaInspector)
 }

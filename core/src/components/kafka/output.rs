@@ -22,7 +22,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
 use crate::manifest::Component;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataValue};
 use crate::runtime;
 
 pub(super) const OPERATIONS: &[&str] = &["create"];
@@ -42,6 +42,8 @@ pub(super) struct KafkaOutput {
     keyless: Keyless,
     values: Outgoing,
     closed: AtomicBool,
+    /// Of the metadata only `__key` is an instruction, and everything else a header.
+    verbatim: bool,
 }
 
 impl KafkaOutput {
@@ -51,6 +53,18 @@ impl KafkaOutput {
 
     pub(super) fn new(component: &Component) -> Result<Self> {
         let (settings, _) = KafkaSettings::decode(component)?;
+        Self::start(component, settings)
+    }
+
+    /// An output for records that were received from `topic` and go back to it: whatever their headers are called.
+    pub(super) fn verbatim(component: &Component, topic: &str) -> Result<Self> {
+        let (mut settings, _) = KafkaSettings::decode(component)?;
+        settings.publish_topic = Some(topic.to_owned());
+        settings.exclude_headers = None;
+        Ok(Self { verbatim: true, ..Self::start(component, settings)? })
+    }
+
+    fn start(component: &Component, settings: KafkaSettings) -> Result<Self> {
         let Some(topic) = settings.publish_topic.clone() else {
             return Err(Error::new(ErrorCode::InvalidSettings, "publishTopic: needed to send, and not set")
                 .component(component.name.clone())
@@ -74,6 +88,7 @@ impl KafkaOutput {
             closed: AtomicBool::new(false),
             settings,
             sender,
+            verbatim: false,
         })
     }
 
@@ -114,6 +129,10 @@ impl KafkaOutput {
     /// What of a request does not depend on the topic.
     fn prepare(&self, request: Request) -> Result<Prepared> {
         let metadata = &request.metadata;
+        if self.verbatim {
+            let key = metadata.value("__key").map(key_of);
+            return self.prepare_record(None, key, request, false);
+        }
         let has_schema = self.values.is_wanted(metadata)? && !request.body.is_none();
         let number = match metadata.get("partitionNumber") {
             None => None,
@@ -123,9 +142,18 @@ impl KafkaOutput {
             })?),
         };
         // Dapr picks one of the two by chance when both are given; here partitionKey wins.
-        let key = metadata.value("partitionKey").or_else(|| metadata.value("__key"));
-        let key = key.map(|key| Bytes::copy_from_slice(&key.bytes()));
-        let headers = self.headers(metadata)?;
+        let key = metadata.value("partitionKey").or_else(|| metadata.value("__key")).map(key_of);
+        self.prepare_record(number, key, request, has_schema)
+    }
+
+    fn prepare_record(
+        &self,
+        number: Option<u32>,
+        key: Option<Bytes>,
+        request: Request,
+        has_schema: bool,
+    ) -> Result<Prepared> {
+        let headers = self.headers(&request.metadata)?;
         let value = match request.body {
             Body::Bytes(bytes) => Some(bytes),
             Body::None => None,
@@ -161,6 +189,9 @@ impl KafkaOutput {
     fn headers(&self, metadata: &Metadata) -> Result<Option<OwnedHeaders>> {
         let mut headers = None;
         for (name, value) in metadata.iter() {
+            if self.verbatim && name == "__key" {
+                continue;
+            }
             if self.settings.exclude_headers.as_ref().is_some_and(|pattern| pattern.is_match(name)) {
                 continue;
             }
@@ -297,6 +328,10 @@ impl KafkaOutput {
         }
         Ok(waiting)
     }
+}
+
+fn key_of(value: &MetadataValue) -> Bytes {
+    Bytes::copy_from_slice(&value.bytes())
 }
 
 struct Prepared {

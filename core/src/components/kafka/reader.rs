@@ -31,7 +31,7 @@ use super::{failure, record, refusal};
 use crate::dispatch::Intake;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
-use crate::process;
+use crate::{process, runtime};
 
 /// The longest the thread sleeps; commits of a quiet topic and the group's own timers need no better.
 pub(super) const TICK: Duration = Duration::from_millis(100);

@@ -17,6 +17,7 @@
 
 mod failures;
 mod input;
+mod inspector;
 mod output;
 mod registered;
 mod settings;
@@ -34,6 +35,7 @@ pub(crate) fn component_type() -> ComponentType {
         .input(input::MemoryInput::open)
         .operations(output::OPERATIONS)
         .explain(|_| Ok(nature()))
+        .inspect(&inspector::MemoryInspector)
 }
 
 /// What one can rely on, for `bindwright explain`.

@@ -1,9 +1,10 @@
 //! Who hears of tokens: clients of librdkafka take them, and what users see of a component tells why there is none.
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::{Listener, News};
+use crate::components::kafka::asking::Heard;
 use crate::components::kafka::connection::Context;
 use crate::components::kafka::consumer::{KafkaConsumer, Status};
 use crate::components::kafka::sender::Sender;
@@ -15,6 +16,12 @@ impl Listener for BaseProducer<Context> {
 }
 
 impl Listener for KafkaConsumer {
+    fn heard(&self, news: &News) {
+        news.give_to(self.client());
+    }
+}
+
+impl Listener for BaseConsumer<Heard> {
     fn heard(&self, news: &News) {
         news.give_to(self.client());
     }
