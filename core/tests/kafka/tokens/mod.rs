@@ -104,6 +104,10 @@ async fn short_lived_tokens_are_renewed_and_nothing_is_lost() {
     tokens.server.set_life(6);
     let client = tokens.fixture.client();
     let subscription = subscribe(&client).await;
+    // The broker makes the topic first.
+    send(&client, Request::new("first")).await.expect("sent");
+    receive(&subscription, 1).await;
+    until("both sides are ready", async || state(&client) == State::Ready).await;
     let (began, mut sent) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(18) {
         send(&client, Request::new(sent.to_string())).await.expect("sent, whatever token it is");
