@@ -240,6 +240,8 @@ impl ClusterHealth {
             }
             _ => state.last_error = Some(reason.to_owned()),
         }
+        // A connection that is lost now cannot be had again: what comes next stays with us, and can be refused.
+        state.unreachable |= state.is_locked_out();
         drop(state);
         self.changed.notify_one();
     }

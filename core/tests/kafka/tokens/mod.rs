@@ -104,6 +104,10 @@ async fn short_lived_tokens_are_renewed_and_nothing_is_lost() {
     tokens.server.set_life(6);
     let client = tokens.fixture.client();
     let subscription = subscribe(&client).await;
+    // The broker makes the topic first.
+    send(&client, Request::new("first")).await.expect("sent");
+    receive(&subscription, 1).await;
+    until("both sides are ready", async || state(&client) == State::Ready).await;
     let (began, mut sent) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(18) {
         send(&client, Request::new(sent.to_string())).await.expect("sent, whatever token it is");
@@ -192,21 +196,19 @@ async fn calls_fail_at_once_when_the_last_token_has_expired_and_go_on_with_the_n
     send(&client, Request::new("1")).await.expect("sent");
     receive(&subscription, 1).await;
     tokens.server.go_away();
-    // Calls go through as long as the broker takes the old token, and never hang.
+    // Calls go through as long as the broker takes the old token. Nobody knows of the one in whose middle it ended.
+    let mut unknown = 0;
     until("calls are refused", async || {
-        let began = Instant::now();
-        let failed = send_within(&client, 20_000, Request::new("2")).await.err();
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {failed:?}", began.elapsed());
-        failed.is_some_and(|error| {
-            assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
-            true
-        })
+        let failed = send_within(&client, 1_000, Request::new("2")).await.map_err(|error| error.code());
+        unknown += usize::from(failed.as_ref().err() == Some(&ErrorCode::OutcomeUnknown));
+        failed.err() == Some(ErrorCode::Unavailable)
     })
     .await;
+    assert!(unknown <= 1, "{unknown} were handed over in vain");
     fails_at_once(&client).await;
     tokens.server.come_back();
     until("calls go through again", async || send(&client, Request::new("3")).await.is_ok()).await;
-    assert_eq!(texts(&receive(&subscription, 1).await), ["3"]);
+    until("it is received", async || texts(&receive(&subscription, 1).await) == ["3"]).await;
     until("both sides are ready", async || state(&client) == State::Ready).await;
     close(&client).await;
 }
