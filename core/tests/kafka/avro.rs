@@ -1,7 +1,5 @@
 //! Sending with a schema registry. Receiving: `avro_input.rs`.
 
-use std::time::Duration;
-
 use bindwright::{Client, ErrorCode, Request};
 use serde_json::{Value, json};
 
@@ -21,7 +19,7 @@ pub async fn avro(settings: &str) -> Option<(Fixture, Registry)> {
     let fixture = Fixture::with_topic(1).await?;
     let registry = Registry::start();
     let url = registry.url();
-    fixture.write(&format!("{settings}\nschemaRegistryURL: {url}\nvalueSchemaType: Avro"));
+    fixture.write(format!("{settings}\nschemaRegistryURL: {url}\nvalueSchemaType: Avro").trim_start());
     Some((fixture, registry))
 }
 
@@ -116,7 +114,7 @@ async fn data_that_does_not_fit_is_refused_and_nothing_is_sent() {
     );
     assert_eq!(error.retriable(), Some(false));
     let requests = [r#"[{"price": 1}]"#, "[{}]", r#"[{"price": 3}]"#].map(Request::new).to_vec();
-    let results = client.invoke_many("orders", "create", requests, None).await;
+    let results = client.invoke_many("orders", "create", requests, None).await.expect("called");
     let codes: Vec<_> =
         results.iter().map(|result| result.as_ref().err().map(bindwright::Error::code)).collect();
     assert_eq!(codes, [None, Some(ErrorCode::InvalidRequest), None], "each has its own answer");
@@ -168,7 +166,7 @@ async fn without_caching_every_call_asks_and_a_list_asks_once() {
         registry.register(&subject(&fixture), &price());
         let client = fixture.client();
         let requests: Vec<_> = (0..20_000).map(|_| Request::new(r#"{"price": 1}"#)).collect();
-        let results = client.invoke_many("orders", "create", requests, None).await;
+        let results = client.invoke_many("orders", "create", requests, None).await.expect("called");
         assert!(results.iter().all(Result::is_ok));
         assert_eq!(registry.take_paths().len(), 1);
         registry.register(&subject(&fixture), &json!("string"));
@@ -295,5 +293,4 @@ async fn what_a_schema_refers_to_is_fetched_as_well() {
     assert_eq!(records[0].value.as_deref().map(|value| &value[5..]), Some(&[10, 12][..]));
     assert_eq!(header(&records[0], "valueSchemaType"), None);
     close(&client).await;
-    client.close(Duration::ZERO).await.expect("closed");
 }

@@ -6,7 +6,9 @@ use bindwright::{Client, ErrorCode, HandOut, Outcome, Request, State};
 use serde_json::json;
 
 use crate::avro::{avro, prefixed, price, subject};
-use crate::fixture::{Fixture, close, is_quiet, number, receive, send, settle, subscribe, texts, until};
+use crate::fixture::{
+    Fixture, close, hold, is_quiet, number, receive, send, settle, subscribe, texts, until,
+};
 use crate::outcomes::{Beside, header};
 use crate::registry::{Mood, Registry};
 
@@ -154,10 +156,10 @@ async fn failed_events_are_delivered_again_as_json_and_their_dead_letters_are_js
     // The sender's own wish becomes a header, which the event does not have: it is no Avro any more.
     send(&client, Request::new(r#"{"price": 1}"#).with("valueSchemaType", "Avro")).await.expect("sent");
     let subscription = subscribe(&client).await;
-    let events = crate::fixture::hold(&subscription, 1).await;
+    let events = hold(&subscription, 1).await;
     assert_eq!(events[0].metadata().get("valueSchemaType"), None);
     settle(&subscription, &events, &Outcome::retry_after(Duration::ZERO));
-    let again = crate::fixture::hold(&subscription, 1).await;
+    let again = hold(&subscription, 1).await;
     assert_eq!((texts(&again)[0].as_str(), again[0].attempt()), (r#"{"price":1}"#, 2));
     settle(&subscription, &again, &Outcome::DeadLetter { cause: None });
     fixture.until_committed(&[1]).await;
