@@ -32,3 +32,4 @@ mod spec;
 mod starting;
 mod stranded;
 mod tokens;
+mod troubleshooting;

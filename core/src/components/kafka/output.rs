@@ -131,7 +131,11 @@ impl KafkaOutput {
         let metadata = &request.metadata;
         if self.verbatim {
             let key = metadata.value("__key").map(key_of);
-            return self.prepare_record(None, key, request, false);
+            // What was decoded on arrival goes back in the form of its schema, and no JSON begins with a zero byte; what
+            // could not be read goes back as it came.
+            let was_decoded = request.body.as_bytes().is_some_and(|bytes| bytes.first() != Some(&0));
+            let has_schema = was_decoded && self.values.is_wanted(&Metadata::default())?;
+            return self.prepare_record(None, key, request, has_schema);
         }
         let has_schema = self.values.is_wanted(metadata)? && !request.body.is_none();
         let number = match metadata.get("partitionNumber") {

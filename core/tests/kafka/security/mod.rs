@@ -1,7 +1,7 @@
 //! Encryption and logging in, with a broker that has a listener for each.
 
-mod certificates;
+pub mod certificates;
 mod denied;
 mod refused;
-mod secured;
+pub mod secured;
 mod works;
