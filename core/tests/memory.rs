@@ -5,10 +5,10 @@ use std::cell::Cell;
 
 use bindwright::component::Manifest;
 
-/// How many bytes may be held for each byte of documents. The worst is a document of many short values.
-const FOR_EACH_BYTE: usize = 40;
+/// How many bytes may be held for each byte of large documents. The worst is one of many short values.
+const FOR_EACH_BYTE: usize = 48;
 /// As many for a file of secrets; the worst is a list of short numbers.
-const FOR_EACH_BYTE_OF_SECRETS: usize = 64;
+const FOR_EACH_BYTE_OF_SECRETS: usize = 40;
 const MEGABYTE: usize = 1 << 20;
 
 thread_local! {

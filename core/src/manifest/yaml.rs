@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorCode, Place};
 
 /// The deepest nesting of lists and mappings, counted through aliases.
 const MAX_DEPTH: usize = 64;
-/// The most lists, mappings and scalars of one document: about 150 bytes are kept for each.
-const MAX_VALUES: usize = 1_000_000;
+/// The most lists, mappings and scalars of one document: about 200 bytes are kept for each.
+const MAX_VALUES: usize = 2_000_000;
 /// How many bytes of text all aliases of a document may stand for together, for each byte that the document has: what
 /// is made of them is kept. Structure counts too, see [`extent`].
 const ALIASED_FOR_EACH_BYTE: usize = 8;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
+use super::json::{Object, Value};
 use super::{Opening, SecretStore, StoreType, Unresolved, Variables};
 use crate::error::{Error, ErrorCode, Place, Result};
 use crate::manifest::Component;
@@ -44,7 +44,7 @@ fn default_separator() -> String {
 }
 
 struct LocalFile {
-    secrets: Map<String, Value>,
+    secrets: Object,
     separator: String,
     multi_valued: bool,
 }
@@ -85,7 +85,7 @@ fn place_of_setting(component: &Component) -> Place {
     setting.map_or(&component.place, |setting| &setting.value_place).clone()
 }
 
-fn read(path: &Path) -> Result<Map<String, Value>> {
+fn read(path: &Path) -> Result<Object> {
     let unreadable = |why: String| {
         let message = format!("secretsFile: cannot read {}", path.display());
         Error::new(ErrorCode::InvalidSettings, message)
@@ -141,7 +141,7 @@ impl SecretStore for LocalFile {
 
 impl LocalFile {
     /// The value at a path of names. A name may contain the separator: the longest names are tried first.
-    fn find<'a>(&self, values: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    fn find<'a>(&self, values: &'a Object, path: &str) -> Option<&'a Value> {
         if let Some(value) = values.get(path) {
             return Some(value);
         }
@@ -155,7 +155,7 @@ impl LocalFile {
     fn below<'a>(&self, value: &'a Value, path: &str) -> Option<&'a Value> {
         match value {
             Value::Object(values) => self.find(values, path),
-            Value::Array(items) => {
+            Value::List(items) => {
                 let (index, rest) = match path.split_once(&self.separator) {
                     Some((index, rest)) => (index, Some(rest)),
                     None => (path, None),
@@ -182,7 +182,7 @@ impl LocalFile {
     }
 }
 
-fn no_key(name: &str, key: &str, values: &Map<String, Value>) -> Unresolved {
+fn no_key(name: &str, key: &str, values: &Object) -> Unresolved {
     let what = match near(key, values) {
         Some(near) => format!("the secret {name:?} has no key {key:?}; did you mean {near:?}"),
         None => format!("the secret {name:?} has no key {key:?}"),
@@ -190,8 +190,8 @@ fn no_key(name: &str, key: &str, values: &Map<String, Value>) -> Unresolved {
     Unresolved::new(what).advice("Add the key to the secrets file, or correct `key` in `secretKeyRef`.")
 }
 
-fn near<'a>(name: &str, values: &'a Map<String, Value>) -> Option<&'a str> {
-    nearest(name, values.keys().take(MAX_COMPARED).map(String::as_str))
+fn near<'a>(name: &str, values: &'a Object) -> Option<&'a str> {
+    nearest(name, values.names().take(MAX_COMPARED))
 }
 
 /// A value's text. Unlike in Dapr, which mangles what is not a text, `true` and whole numbers are what they say.
@@ -201,12 +201,13 @@ fn text(value: &Value, what: &str) -> Result<String, Unresolved> {
             .advice("Write the value as a text in double quotes."))
     };
     match value {
-        Value::String(text) if text.is_empty() => refused("it is empty"),
-        Value::String(text) => Ok(text.clone()),
+        Value::Text(text) if text.is_empty() => refused("it is empty"),
+        Value::Text(text) => Ok(text.to_string()),
         Value::Bool(value) => Ok(value.to_string()),
-        Value::Number(number) if number.is_f64() => refused("a number with a point may lose digits"),
-        Value::Number(number) => Ok(number.to_string()),
+        Value::Fraction => refused("a number with a point may lose digits"),
+        Value::Positive(number) => Ok(number.to_string()),
+        Value::Negative(number) => Ok(number.to_string()),
         Value::Null => refused("it is null"),
-        Value::Object(_) | Value::Array(_) => refused("it is a list or an object, not one value"),
+        Value::Object(_) | Value::List(_) => refused("it is a list or an object, not one value"),
     }
 }

@@ -5,6 +5,7 @@
 //! in the list below. Values go out raw: nothing is unquoted, and no message shows them.
 
 mod environment;
+mod json;
 mod local_env;
 mod local_file;
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn names_that_no_system_has_are_not_looked_up() {
 
 const NESTED: &[u8] = br#"{"password": "plain", "redis": {"user": "u", "hosts": ["h0", {"name": "h1"}]},
     "a:b": "direct", "a": {"b": "nested", "c": "below"}, "on": true, "port": 9092, "ratio": 1.50, "none": null,
-    "empty": "", "quoted": "\"q\"", "big": 12345678901234567890123}"#;
+    "empty": "", "quoted": "\"q\"", "twice": "first", "twice": "last", "big": 12345678901234567890123}"#;
 
 #[test]
 fn nested_values_are_found_along_their_path() {
@@ -95,6 +95,7 @@ fn nested_values_are_found_along_their_path() {
         ("on", "true"),
         ("port", "9092"),
         ("quoted", "\"q\""),
+        ("twice", "last"),
     ] {
         assert_eq!(found(&opening, name, name).as_deref(), Ok(value), "{name}");
     }

@@ -1,8 +1,13 @@
 //! Values from secret stores, and names in values, while the program runs.
 
+use std::time::Duration;
+
 use bindwright::{Client, ClientOptions, ErrorCode, Reload, Request, State};
 
 use crate::fixture::{Fixture, ask, options, state, until};
+
+/// How long components may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const STORE: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: vault\nspec:\n  \
                      type: secretstores.local.file\n  version: v1\n  metadata:\n  - name: secretsFile\n    \
@@ -83,7 +88,7 @@ async fn only_the_component_whose_secret_is_missing_cannot_be_used_until_it_is_t
     assert!(refused.place_in_file().expect("a place").file.ends_with("a.yaml"));
     assert_eq!(state(&client, "a"), State::Failed);
     assert_eq!(client.faults().len(), 1, "{:?}", client.faults());
-    assert_eq!(client.ready(None).await.expect_err("a").code(), ErrorCode::UnresolvedReference);
+    assert_eq!(client.ready(PATIENCE).await.expect_err("a").code(), ErrorCode::UnresolvedReference);
     // Another reason is told as well.
     fixture.write_text("secrets.json", r#"{"a": {"say": ""}}"#);
     assert_eq!(reload(&client).await.faults.len(), 1);
@@ -91,7 +96,7 @@ async fn only_the_component_whose_secret_is_missing_cannot_be_used_until_it_is_t
     fixture.write_text("secrets.json", r#"{"a": {"say": "now"}}"#);
     assert_eq!(reload(&client).await.changed, ["a"]);
     assert_eq!(ask(&client, "a").await, "a now");
-    client.ready(None).await.expect("ready");
+    client.ready(PATIENCE).await.expect("ready");
 }
 
 #[tokio::test]
@@ -101,12 +106,12 @@ async fn who_waits_does_not_wait_for_stores_that_nobody_uses() {
     fixture.write("a", "1");
     let client = fixture.client();
     assert_eq!(client.faults()[0].component_name(), Some("vault"));
-    client.ready(None).await.expect("ready");
+    client.ready(PATIENCE).await.expect("ready");
     let text = secretive(&fixture, "b").replace("spec:\n", "spec:\n  ignoreErrors: true\n");
     fixture.write_text("b.yaml", &text);
     reload(&client).await;
     assert_eq!(error(&client, "b").await.code(), ErrorCode::UnresolvedReference);
-    client.ready(None).await.expect("the document says that b may be missing");
+    client.ready(PATIENCE).await.expect("the document says that b may be missing");
 }
 
 #[tokio::test]
@@ -177,6 +182,6 @@ async fn a_name_that_nobody_knows_makes_its_component_unusable() {
     let refused = error(&client, "a").await;
     assert_eq!(refused.code(), ErrorCode::InvalidSettings);
     assert_eq!(refused.message(), "say: {appID} needs an app id, and the client has none");
-    assert_eq!(refused.place_in_file().map(|place| place.line), Some(11));
+    assert_eq!(refused.place_in_file().map(|place| place.line), Some(12));
     assert_eq!(ask(&client, "b").await, "b 1");
 }
