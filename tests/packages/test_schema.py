@@ -34,9 +34,10 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def named(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for document in yaml.safe_load_all(text):
-        if isinstance(document, dict) and "kind" in document:
-            if document.get("spec", {}).get("type") not in FOREIGN:
-                yield f"{file.relative_to(ROOT)}: {document['metadata']['name']}", document
+        if not isinstance(document, dict) or "kind" not in document:
+            continue
+        if document.get("spec", {}).get("type") not in FOREIGN:
+            yield f"{file.relative_to(ROOT)}: {document['metadata']['name']}", document
 
 
 GOOD: dict[str, Any] = yaml.safe_load("""

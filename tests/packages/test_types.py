@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from programs import clean_environment
 
-from conftest import Installed
+if TYPE_CHECKING:
+    from conftest import Installed
 
 pytestmark = pytest.mark.timeout(240)
 
