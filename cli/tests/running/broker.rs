@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bindwright::{Client, ClientOptions, Request};
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `bootstrap` of the broker; `None` is a visible skip, and never happens in CI.
 pub fn shared() -> Option<&'static str> {

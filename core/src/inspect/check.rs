@@ -91,7 +91,8 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report> {
     let app_id = options.app_id.as_deref();
     let read = |references| Manifest::load_again(paths, app_id, references);
     let texts = |file: &str| std::fs::read(Path::new(file)).ok();
-    Ok(Checking::new(&read(References::Resolved)?, &read(References::LeftOut)?, &texts).report(options.strict))
+    Ok(Checking::new(&read(References::Resolved)?, &read(References::LeftOut)?, &texts)
+        .report(options.strict))
 }
 
 /// Looks at one text; `file` is what places show.
@@ -101,7 +102,8 @@ pub fn check(paths: &[PathBuf], options: &CheckOptions) -> Result<Report> {
 pub fn check_text(text: &[u8], file: &str, options: &CheckOptions) -> Result<Report> {
     let read = |references| Manifest::parse_again(text, file, options.app_id.as_deref(), references);
     let texts = |_: &str| Some(text.to_vec());
-    Ok(Checking::new(&read(References::Resolved)?, &read(References::LeftOut)?, &texts).report(options.strict))
+    Ok(Checking::new(&read(References::Resolved)?, &read(References::LeftOut)?, &texts)
+        .report(options.strict))
 }
 
 /// What was read, and what was found so far.
@@ -140,8 +142,11 @@ impl<'a> Checking<'a> {
         }
         for fault in &manifest.faults[left_out.len()..] {
             // Behind the policies' faults stand those of secret stores and references.
-            let judge =
-                if fault.code() == ErrorCode::InvalidManifest { rules::of_policy } else { rules::of_document };
+            let judge = if fault.code() == ErrorCode::InvalidManifest {
+                rules::of_policy
+            } else {
+                rules::of_document
+            };
             self.add_judged(judge(fault), fault);
         }
         for component in &manifest.components {

@@ -21,27 +21,27 @@ mod rules;
 mod schema;
 mod settings_check;
 mod step;
-mod types;
-mod typescript;
 #[cfg(test)]
 mod tests;
+mod types;
+mod typescript;
 
 pub use check::{CheckOptions, Finding, Related, Report, Severity, check, check_text};
-pub use excerpt::Excerpt;
-pub use explain::{EffectiveSetting, Explanation, Policy, Source, WaySummary, explain};
-pub use names::{BindingNames, Language, TypedNames, binding_names, typed_names};
-pub use nature::{Guarantee, NativeOptions, Nature};
-pub use rules::{RULES, Rule};
-pub use schema::{component_schema, schema};
 pub use dead_letters::{
     Action, DeadLetter, DeadLetterFilter, DeadLetterOrigin, DeadLetters, OffsetRange, Settled, Settling,
     Survey, Unfit,
 };
 pub use doctor::doctor;
+pub use excerpt::Excerpt;
+pub use explain::{EffectiveSetting, Explanation, Policy, Source, WaySummary, explain};
 pub(crate) use journal::{Bookmark, Extent, Feed, Inspector, Journal, Keeper, Next, no_journal};
 pub use journal::{Partition, Record};
 pub use looking::{Look, LookFrom, LookOptions, Looker};
 pub(crate) use moment::{read_http_date, show_day};
 pub use moment::{read_moment, read_time_span, show_moment};
+pub use names::{BindingNames, Language, TypedNames, binding_names, typed_names};
+pub use nature::{Guarantee, NativeOptions, Nature};
+pub use rules::{RULES, Rule};
+pub use schema::{component_schema, schema};
 pub(crate) use step::{Examination, Notes};
 pub use step::{Step, Verdict};

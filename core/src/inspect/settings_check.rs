@@ -129,12 +129,13 @@ impl Subject<'_, '_> {
             let rule = rules::of_setting(&error);
             // What is missing may be one of the values that stand elsewhere.
             if is_complete || rule != rules::MISSING_SETTING {
-                let error = error.component(self.component.name.clone());
+                let error = self.component.conceal(error).component(self.component.name.clone());
                 self.checking.add(Severity::Error, rule, error);
             }
         }
         for warning in warnings {
-            self.checking.add(Severity::Warning, rules::of_warning(&warning), warning);
+            let rule = rules::of_warning(&warning);
+            self.checking.add(Severity::Warning, rule, self.component.conceal(warning));
         }
         // A type that refuses a component says nothing about names.
         if let Some(own) = self.own.as_ref().filter(|_| has_errors) {

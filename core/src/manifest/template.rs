@@ -82,8 +82,11 @@ fn error(component: &Component, property: &Property, lack: Lack) -> Error {
         .advice(advice)
 }
 
+/// What stands for a name in a process of this identity.
+type Meaning = fn(&Identity) -> Result<String, Lack>;
+
 /// What stands for each name.
-const NAMES: [(&str, fn(&Identity) -> Result<String, Lack>); 4] = [
+const NAMES: [(&str, Meaning); 4] = [
     ("{uuid}", |_| Ok(uuid())),
     ("{podName}", |identity| identity.pod_name.clone().ok_or(Lack::PodName)),
     ("{namespace}", |identity| {

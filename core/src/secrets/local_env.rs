@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::manifest::Component;
 use crate::settings;
 
-pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.env", settings: settings::settings_of::<Settings>, open };
+pub(super) const TYPE: StoreType =
+    StoreType { name: "secretstores.local.env", settings: settings::settings_of::<Settings>, open };
 
 /// Settings of the store.
 #[derive(Debug, Deserialize, JsonSchema)]

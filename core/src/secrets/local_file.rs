@@ -16,7 +16,8 @@ use crate::error::{Error, ErrorCode, Place, Result};
 use crate::manifest::Component;
 use crate::settings::{self, nearest};
 
-pub(super) const TYPE: StoreType = StoreType { name: "secretstores.local.file", settings: settings::settings_of::<Settings>, open };
+pub(super) const TYPE: StoreType =
+    StoreType { name: "secretstores.local.file", settings: settings::settings_of::<Settings>, open };
 
 /// How many names are looked through for one that is near a wrong one.
 const MAX_COMPARED: usize = 1000;

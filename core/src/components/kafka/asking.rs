@@ -133,7 +133,8 @@ impl Asking {
     pub(super) fn heard(&self) -> Option<Error> {
         // Its complaints wait in a queue; nothing else does for who does not read.
         while self.consumer.poll(Duration::ZERO).is_some() {}
-        if let Some(News { token: None, error: Some(error) }) = self.tokens.as_ref().map(|tokens| tokens.news())
+        if let Some(News { token: None, error: Some(error) }) =
+            self.tokens.as_ref().map(|tokens| tokens.news())
         {
             return Some(error);
         }

@@ -2,6 +2,7 @@
 
 use rdkafka::ClientConfig;
 
+use super::options::is_secret;
 use super::settings::{InitialOffset, KafkaSettings, RequiredAcks};
 use crate::error::Result;
 use crate::inspect::{Guarantee, NativeOptions, Nature};
@@ -62,11 +63,4 @@ fn options(client: &'static str, config: &ClientConfig) -> NativeOptions {
         .collect();
     options.sort();
     NativeOptions { library: LIBRARY, client, options }
-}
-
-/// Certificates are no secrets, but nothing to read either.
-fn is_secret(option: &str) -> bool {
-    ["password", "secret", "key", "username", "pem", "credential", "token"]
-        .iter()
-        .any(|word| option.contains(word))
 }

@@ -11,8 +11,8 @@
 //! partitions come and go. `avro` encodes and decodes values where that is asked
 //! for. `lookout` and `stall` notice that nothing comes, `life` replaces a consumer that cannot go on.
 
-mod assigned;
 mod asking;
+mod assigned;
 mod assignment;
 mod avro;
 mod cluster;
