@@ -81,10 +81,11 @@ impl Encoder<'_> {
                 let number = floating(value)?;
                 let float = to_float(number)?;
                 // What a float is shown as is not what it is as a double.
-                let is_exact = float.to_string().parse::<f64>().is_ok_and(|shown| shown == number);
+                let is_exact =
+                    float.to_string().parse::<f64>().is_ok_and(|shown| shown.to_bits() == number.to_bits());
                 Some(if !is_whole && is_exact && value.is_number() { 0 } else { 2 })
             }
-            Node::Double => floating(value).map(|_| if is_whole || value.is_string() { 1 } else { 0 }),
+            Node::Double => floating(value).map(|_| u8::from(is_whole || value.is_string())),
             Node::String => value.is_string().then_some(0),
             Node::Bytes { decimal } => self.bytes(value, *decimal).map(|_| 0),
             Node::Fixed { size, decimal, .. } => self.fixed(value, *size, *decimal).map(|_| 0),

@@ -62,8 +62,8 @@ impl ById {
         alarm: Arc<Alarm>,
         status: Arc<Status>,
     ) -> Arc<Self> {
-        let (states, is_troubled) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { registry, runtime, alarm, status, states, is_troubled })
+        let is_troubled = AtomicBool::new(false);
+        Arc::new(Self { registry, runtime, alarm, status, states: Mutex::default(), is_troubled })
     }
 
     /// What is known of a number now; asks for it where that is worth it.

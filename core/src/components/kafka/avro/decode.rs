@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
                         }
                         0x20..0x80 => self.out.push(*byte),
                         _ => {
-                            self.out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes())
+                            self.out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes());
                         }
                     }
                 }

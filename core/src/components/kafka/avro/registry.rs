@@ -4,6 +4,7 @@
 //! to. What is kept, and for how long, is in `latest.rs` and `by_id.rs`.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -238,7 +239,8 @@ fn escape(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            // Writing into a text does not fail.
+            let _ = write!(path, "%{byte:02X}");
         }
     }
     path
