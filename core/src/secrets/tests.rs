@@ -20,8 +20,9 @@ fn variables(name: &str) -> Option<OsString> {
 }
 
 fn opened(store: &str, settings: &[(&str, &str)]) -> Opening {
-    let items: String =
-        settings.iter().map(|(name, value)| format!("  - name: {name}\n    value: {value:?}\n")).collect();
+    let items = settings.iter().fold(String::new(), |items, (name, value)| {
+        items + &format!("  - name: {name}\n    value: {value:?}\n")
+    });
     let text = format!(
         "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: store\nspec:\n  type: {store}\n  \
          metadata:\n{items}"

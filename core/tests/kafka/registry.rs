@@ -86,7 +86,7 @@ impl Registry {
     }
 
     pub fn stand_behind(&self, prefix: &str) {
-        self.shared.0.lock().prefix = prefix.to_owned();
+        prefix.clone_into(&mut self.shared.0.lock().prefix);
     }
 
     pub fn set(&self, mood: Mood) {

@@ -74,9 +74,12 @@ fn faults_are_told_as_far_as_anybody_reads() {
     let manifest = read(&"---\nkind: [\n".repeat(5000));
     assert_eq!(manifest.faults.len(), 1001);
     assert_eq!(manifest.faults[1000].message(), "the file has more than 1000 faults");
-    let resiliency = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: a}\nspec:\n";
-    let manifest =
-        read(&(resiliency.to_owned() + &(0..5000).map(|n| format!("  x{n}: 1\n")).collect::<String>()));
+    let mut resiliency =
+        "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: a}\nspec:\n".to_owned();
+    for number in 0..5000 {
+        writeln!(resiliency, "  x{number}: 1").expect("memory");
+    }
+    let manifest = read(&resiliency);
     assert_eq!(manifest.faults.len(), 100);
 }
 

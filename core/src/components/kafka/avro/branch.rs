@@ -71,8 +71,6 @@ impl Encoder<'_> {
 
     /// How well a value fits as far as one can tell without looking inside; `None` when it does not.
     fn rank(&self, id: Id, value: &Value) -> Option<u8> {
-        #[allow(clippy::float_cmp)] // whether it is exactly the same is the question
-        let is_same = |left: f64, right: f64| left == right;
         let is_whole = value.is_i64() || value.is_u64();
         match self.schema.node(id) {
             Node::Null => value.is_null().then_some(0),
@@ -83,7 +81,8 @@ impl Encoder<'_> {
                 let number = floating(value)?;
                 let float = to_float(number)?;
                 // What a float is shown as is not what it is as a double.
-                let is_exact = float.to_string().parse::<f64>().is_ok_and(|shown| is_same(shown, number));
+                let is_exact =
+                    float.to_string().parse::<f64>().is_ok_and(|shown| shown.to_bits() == number.to_bits());
                 Some(if !is_whole && is_exact && value.is_number() { 0 } else { 2 })
             }
             Node::Double => floating(value).map(|_| u8::from(is_whole || value.is_string())),

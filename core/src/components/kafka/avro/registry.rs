@@ -239,7 +239,7 @@ fn escape(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            // A text takes whatever is written into it.
+            // Writing into a text does not fail.
             let _ = write!(path, "%{byte:02X}");
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Endpoint {
 
 pub(super) fn endpoints(settings: &KafkaSettings) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
-    for registry in &settings.schemas.registry {
+    if let Some(registry) = &settings.schemas.registry {
         for address in &registry.addresses {
             let login = address.credentials.as_ref();
             endpoints.push(Endpoint {

@@ -150,7 +150,9 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(urls: &str) -> Result<Vec<(String, Option<(String, String)>)>, String> {
+    type Shown = (String, Option<(String, String)>);
+
+    fn read(urls: &str) -> Result<Vec<Shown>, String> {
         let shown =
             |secrets: (Secret, Secret)| (secrets.0.expose().to_owned(), secrets.1.expose().to_owned());
         Ok(addresses(urls, None)?.into_iter().map(|one| (one.base, one.credentials.map(shown))).collect())
