@@ -14,7 +14,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `bootstrap` of the broker; `None` is a visible skip, and never happens in CI.
 pub fn shared() -> Option<&'static str> {
-    // Never dropped: the broker ends with the process, when its standard input does.
+    // Never waited for: the broker ends with the process, when its standard input does.
+    #[allow(clippy::zombie_processes)]
     static SHARED: OnceLock<Option<(String, Child)>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/servers/kafka.py");
@@ -30,6 +31,7 @@ pub fn shared() -> Option<&'static str> {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         let Some(bootstrap) = ready["bootstrap"].as_str() else {
+            let _ = process.wait();
             assert!(std::env::var_os("CI").is_none(), "CI needs every server: {line}");
             return None;
         };
@@ -80,7 +82,9 @@ impl Fixture {
         let client = self.client();
         let options = AdminOptions::new();
         let made = client.block_on(admin.create_topics([&new], &options), || false).unwrap().unwrap();
-        made.into_iter().for_each(|one| drop(one.unwrap()));
+        for one in made {
+            one.unwrap();
+        }
         // The answer comes before every broker knows of it.
         let deadline = Instant::now() + PATIENCE;
         let is_there = || {
@@ -118,7 +122,9 @@ impl Fixture {
         let client = self.client();
         let sent =
             client.invoke_many_blocking(component, "create", requests, Some(PATIENCE), || false).unwrap();
-        sent.into_iter().for_each(|one| drop(one.unwrap()));
+        for one in sent {
+            one.unwrap();
+        }
     }
 
     /// The command with these resources.

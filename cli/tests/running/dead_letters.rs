@@ -93,10 +93,12 @@ fn a_dead_letter_goes_back_as_the_event_that_it_was() {
     assert_eq!(fixture.json(&["dlq", "ls", "orders"]).1["done"], 1);
 }
 
+/// Enough for a run to be killed in the middle.
+const LETTERS: usize = 600;
+
 #[test]
 fn a_run_that_is_killed_is_taken_up_where_it_was() {
     let Some(fixture) = fixture() else { return };
-    const LETTERS: usize = 600;
     fixture.send("failed", (0..LETTERS).map(|number| letter(&fixture, number)).collect());
     // With this rate a portion is 30 letters.
     let arguments = ["dlq", "replay", "failed", "--yes", "--rate", "300", "--code", "ValueError"];
