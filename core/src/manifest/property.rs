@@ -21,13 +21,13 @@ pub(super) fn read(item: &Node, store: &str, file: &Arc<str>) -> Result<Property
     let within = |flaw: Flaw| Flaw { message: format!("{name}: {}", flaw.message).into(), ..flaw };
     let name_place = place_of(name_node, file);
     let value_node = item.field("value").filter(|node| !node.is_null());
-    let (value, origin, value_node) = match reference(item, store, value_node.is_some()).map_err(within)? {
-        Some((origin, node)) => (String::new(), origin, Some(node)),
-        None => {
+    let (value, origin, value_node) =
+        if let Some((origin, node)) = reference(item, store, value_node.is_some()).map_err(within)? {
+            (String::new(), origin, Some(node))
+        } else {
             let value = value_node.map(|node| value_of(node)).transpose().map_err(within)?;
             (value.unwrap_or_default(), Origin::Document, item.field("value").map(|node| &**node))
-        }
-    };
+        };
     let value_place = value_node.map_or_else(|| name_place.clone(), |node| place_of(node, file));
     Ok(Property { name, value, name_place, value_place, origin })
 }

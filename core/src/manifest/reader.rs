@@ -106,8 +106,8 @@ impl<'a> Reader<'a> {
     fn read_document(&mut self, root: &yaml::Node, file: &Arc<str>) -> Result<()> {
         if resiliency::is_meant(root) {
             let document = resiliency::read(root, file, &self.scope);
-            let room = MAX_FAULTS.saturating_sub(self.policy_faults.len());
-            self.policy_faults.extend(document.faults.into_iter().take(room));
+            let listed = MAX_FAULTS.saturating_sub(self.policy_faults.len());
+            self.policy_faults.extend(document.faults.into_iter().take(listed));
             match document.policies {
                 Some(policies) => self.manifest.policies.merge(policies),
                 None => self.manifest.policies_incomplete = true,
@@ -139,7 +139,9 @@ impl<'a> Reader<'a> {
                 if let Some(first) = faults.first().filter(|_| is_store) {
                     self.stores.refuse(&name, first);
                 }
-                faults.into_iter().for_each(|fault| self.note(fault));
+                for fault in faults {
+                    self.note(fault);
+                }
             }
         }
         Ok(())

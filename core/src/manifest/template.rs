@@ -82,8 +82,10 @@ fn error(component: &Component, property: &Property, lack: Lack) -> Error {
         .advice(advice)
 }
 
-/// What stands for each name.
-const NAMES: [(&str, fn(&Identity) -> Result<String, Lack>); 4] = [
+/// What a name stands for.
+type StandsFor = fn(&Identity) -> Result<String, Lack>;
+
+const NAMES: [(&str, StandsFor); 4] = [
     ("{uuid}", |_| Ok(uuid())),
     ("{podName}", |identity| identity.pod_name.clone().ok_or(Lack::PodName)),
     ("{namespace}", |identity| {

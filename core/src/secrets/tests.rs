@@ -20,8 +20,8 @@ fn variables(name: &str) -> Option<OsString> {
 }
 
 fn opened(store: &str, settings: &[(&str, &str)]) -> Opening {
-    let items: String =
-        settings.iter().map(|(name, value)| format!("  - name: {name}\n    value: {value:?}\n")).collect();
+    let item = |(name, value): &(&str, &str)| format!("  - name: {name}\n    value: {value:?}\n");
+    let items = settings.iter().map(item).collect::<Vec<_>>().concat();
     let text = format!(
         "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: store\nspec:\n  type: {store}\n  \
          metadata:\n{items}"

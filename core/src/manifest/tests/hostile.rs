@@ -75,8 +75,8 @@ fn faults_are_told_as_far_as_anybody_reads() {
     assert_eq!(manifest.faults.len(), 1001);
     assert_eq!(manifest.faults[1000].message(), "the file has more than 1000 faults");
     let resiliency = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: a}\nspec:\n";
-    let manifest =
-        read(&(resiliency.to_owned() + &(0..5000).map(|n| format!("  x{n}: 1\n")).collect::<String>()));
+    let fields: Vec<String> = (0..5000).map(|number| format!("  x{number}: 1\n")).collect();
+    let manifest = read(&(resiliency.to_owned() + &fields.concat()));
     assert_eq!(manifest.faults.len(), 100);
 }
 

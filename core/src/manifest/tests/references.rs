@@ -199,6 +199,10 @@ fn settings_of_a_store_are_checked_and_versions_are_those_of_bindings() {
     assert_eq!(manifest.faults[0].message(), "secretstores.local.env has no version \"v2\"");
 }
 
+fn with_prefix(name: &str) -> Option<OsString> {
+    if name == "KAFKA_" { Some("KAFKA_".into()) } else { variables(name) }
+}
+
 #[test]
 fn a_store_can_take_its_settings_from_another_store_in_any_order() {
     let second = |name: &str, from: &str| {
@@ -207,9 +211,6 @@ fn a_store_can_take_its_settings_from_another_store_in_any_order() {
             ENV_STORE.replace("name: env", &format!("name: {name}"))
         )
     };
-    fn with_prefix(name: &str) -> Option<OsString> {
-        if name == "KAFKA_" { Some("KAFKA_".into()) } else { variables(name) }
-    }
     let item = "  - name: password\n    secretKeyRef: {name: PASSWORD}";
     let text = format!("{}---\n{}---\n{ENV_STORE}", binding("second", item), second("second", "env"));
     assert_eq!(values(&read_with(&text, with_prefix)), ["hunter2"]);
