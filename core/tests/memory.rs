@@ -121,15 +121,17 @@ fn a_document_of_ten_megabytes_costs_no_more_than_its_size() {
 fn aliases_cost_no_more_than_a_multiple_of_the_text() {
     let mut bombs = String::new();
     for number in 0..20_000 {
-        bombs += &format!("---\n{}", document("").replace("name: a", &format!("name: a{number}")));
+        bombs += "---\n";
+        bombs += &document("").replace("name: a", &format!("name: a{number}"));
         bombs += "  - &i {name: a, value: &v [abcdefghijklmnop, abcdefghijklmnop]}\n";
         for property in ["b", "c", "d", "e", "f", "g"] {
-            bombs += &format!("  - {{name: {property}, value: [*v, *v, *v, *v, *v, *v]}}\n");
+            bombs += "  - {name: NAME, value: [*v, *v, *v, *v, *v, *v]}\n".replace("NAME", property).as_str();
         }
     }
     costs_little("many small bombs", bombs.as_bytes());
     let long = "x".repeat(MEGABYTE);
-    let items: String = (0..7).map(|n| format!("  - {{name: b{n}, value: *v}}\n")).collect();
+    let items =
+        ["b", "c", "d", "e", "f", "g", "h"].map(|name| format!("  - {{name: {name}, value: *v}}\n")).concat();
     let text = document(&format!("  - {{name: a, value: &v {long}}}\n{items}"));
     assert_eq!(costs_little("a long text, named seven times", text.as_bytes()).components.len(), 1);
 }
