@@ -5,9 +5,13 @@
 Each fixture has a schema, the data as plain JSON and as Avro's JSON, and the body that fastavro writes for it.
 """
 
+from __future__ import annotations
+
 import io
 import json
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import fastavro
 
@@ -66,7 +70,7 @@ CHOICE = [
 MONEY = {"type": "fixed", "name": "Money", "size": 6, "logicalType": "decimal", "precision": 12, "scale": 3}
 
 
-def fixture(name, schema, native, plain, avro=None):
+def fixture(name: str, schema: Any, native: Any, plain: Any, avro: Any = None) -> dict[str, Any]:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(json.dumps(schema))), native)
     return {
@@ -78,8 +82,8 @@ def fixture(name, schema, native, plain, avro=None):
     }
 
 
-def order():
-    def line(sku, price, count):
+def order() -> dict[str, Any]:
+    def line(sku: str, price: str, count: int) -> tuple[Any, Any, Any]:
         native = {"sku": sku, "price": Decimal(price), "count": count}
         unscaled = int(Decimal(price) * 100)
         length = max(1, (unscaled.bit_length() + 8) // 8)
@@ -100,9 +104,9 @@ def order():
         "uuid": "2f1c8e2e-6f8e-4c5c-9f6e-0d8d0a9b7c11",
     }
     texts = {"checksum": "\u0000\u007f\u0080\u00ff", "raw": 'a"\\\n\u00e4'}
-    names = list(field["name"] for field in ORDER["fields"])
+    names = [field["name"] for field in ORDER["fields"]]
 
-    def whole(index, note, raw):
+    def whole(index: int, note: Any, raw: dict[str, Any]) -> dict[str, Any]:
         parts = {"lines": [line[index] for line in lines], "gift": gift[index], "note": note, **raw, **shared}
         return {name: parts[name] for name in names}
 
@@ -110,7 +114,7 @@ def order():
     return fixture("an order", ORDER, native, whole(1, "hello", texts), whole(2, {"string": "hello"}, texts))
 
 
-def choices():
+def choices() -> Iterator[dict[str, Any]]:
     for name, native, plain, avro in [
         ("null", None, None, None),
         ("boolean", False, False, {"boolean": False}),
@@ -128,7 +132,7 @@ def choices():
         yield made
 
 
-def fixtures():
+def fixtures() -> Iterator[dict[str, Any]]:
     yield order()
     yield from choices()
     tree = {"value": 1, "children": [{"value": 2, "children": []}, {"value": -3, "children": []}]}

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--advertise-port", type=int, help="one broker only: the port of the proxy clients go through")
     parser.add_argument("--data", type=Path, metavar="DIR", help="keep the data here (default: a temporary folder)")
     parser.add_argument(
-        "--jvm-option", action="append", default=[], metavar="OPTION", help="of every broker's Java, such as -Dname=value"
+        "--jvm-option", action="append", default=[], metavar="OPTION", help="of the brokers' Java, such as -Dname=value"
     )
     parser.add_argument("--fast-start", action="store_true", help="quick to start, slow under load: not for benches")
     return parser

@@ -224,7 +224,7 @@ class KafkaCluster:
                 "controller.quorum.voters": voters,
                 "controller.listener.names": "CONTROLLER",
                 "inter.broker.listener.name": "INTERNAL",
-                "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+                "listener.security.protocol.map": ",".join(":".join(pair) for pair in protocols.items()),
                 "listeners": _addresses(listeners),
                 "advertised.listeners": _addresses(advertised),
                 "log.dirs": str(broker.folder / "log"),
