@@ -75,7 +75,12 @@ impl ClusterHealth {
         if !self.refused.load(Ordering::Acquire) {
             return None;
         }
-        self.state.lock().refusal.clone()
+        let state = self.state.lock();
+        match (&state.login, &state.refusal) {
+            // Nobody takes a token that has expired; that no other one comes is the cause.
+            (Login::Refused(error), Some(_)) => Some(error.clone()),
+            (_, refusal) => refusal.clone(),
+        }
     }
 
     /// What users see of it.
@@ -84,10 +89,10 @@ impl ClusterHealth {
         let text = state.last_error.as_ref();
         let away = state.unreachable || (!state.connected && text.is_some());
         let denied = state.trouble.clone().filter(|trouble| trouble.code() == ErrorCode::PermissionDenied);
-        let error = if state.refusal.is_some() {
-            state.refusal.clone()
-        } else if let Login::Failing(error) | Login::Refused(error) = &state.login {
+        let error = if let Login::Failing(error) | Login::Refused(error) = &state.login {
             Some(error.clone())
+        } else if state.refusal.is_some() {
+            state.refusal.clone()
         } else if denied.is_some() {
             denied
         } else if away {

@@ -98,8 +98,8 @@ impl Status {
     pub(super) fn health(&self) -> Health {
         let trouble = self.0.lock();
         let reasons = [
-            &trouble.refusal,
             &trouble.no_token,
+            &trouble.refusal,
             &trouble.last,
             &trouble.outside,
             &trouble.missing,

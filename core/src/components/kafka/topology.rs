@@ -192,6 +192,7 @@ impl Watch {
             return;
         }
         if let Some(error) = refused {
+            let error = sender.health.refusal().unwrap_or(error);
             log!(warn, topic = sender.topic(), "every broker refuses: {error}");
             sender.give_back(&error);
             self.tell.send_replace(Some(Failure { began: Instant::now(), error }));

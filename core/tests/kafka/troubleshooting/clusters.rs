@@ -69,7 +69,9 @@ pub async fn faults() -> Option<Vec<Fault>> {
     add("The broker wants a login, and the component has none", refused(&fixture).await);
     let fixture = secured.fixture("CLEAR", &login(STRANGER, STRANGERS_PASSWORD)).await;
     add("The user may not write to the topic", refused(&fixture).await);
-    add("The user may not read", received(&fixture).await);
+    let fixture = secured.fixture("CLEAR", &login(STRANGER, STRANGERS_PASSWORD)).await;
+    secured.cluster.allow(STRANGER, "all", "topic", &fixture.topic).await;
+    add("The user may not be in the group", received(&fixture).await);
     let stranger = secured.stranger.pem();
     let fixture = secured.fixture("PUBLIC", &[("authType", "certificate"), ("caCert", &stranger)]).await;
     add("The broker's certificate comes from an unknown authority", refused(&fixture).await);

@@ -67,7 +67,7 @@ fn without_chance(message: &str) -> String {
         (r"127\.0\.0\.1:\d+", "127.0.0.1:9092"),
         (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT", "Jan  1 00:00:00 2026 GMT"),
         (r"(topic|group)-\d+-\d+", "orders"),
-        (r" \(after \d+ms in state [A-Z_0-9]+[^)]*\)", ""),
+        (r" \(after \d+ms in state \w+(, \d+ identical error\(s\) suppressed)?\)", ""),
         (r"Temporary failure in name resolution", "Name or service not known"),
     ] {
         message = Regex::new(chance).expect("a pattern").replace_all(&message, always).into_owned();
