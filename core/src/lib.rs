@@ -17,7 +17,9 @@ mod error;
 mod event;
 pub mod event_loop;
 mod health;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))] // who asks over HTTP is left out
 mod http;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, unused_imports))]
 pub mod inspect;
 mod instances;
 pub mod logs;
@@ -32,6 +34,7 @@ mod secrets;
 mod settings;
 mod telemetry;
 pub mod testing;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))] // as above
 mod tls;
 mod transport;
 

@@ -107,6 +107,7 @@ impl Metadata {
     }
 
     /// Takes every entry of a name away.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
     }

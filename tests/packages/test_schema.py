@@ -27,6 +27,9 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
         for block in re.findall(r"^```ya?ml\n(.*?)^```$", file.read_text(), re.MULTILINE | re.DOTALL):
             yield from named(file, block)
     for file in sorted(ROOT.glob("tests/spec/*.yaml")):
+        if file.name == "documents.yaml":
+            # Works as in Dapr, and is what the schema is there to warn of: names that are no texts, and the like.
+            continue
         for case in yaml.safe_load(file.read_text()):
             if isinstance(case.get("components"), str) and {"faults": []} in case["steps"]:
                 yield from named(file, case["components"])

@@ -31,7 +31,7 @@ spec: {type: bindings.memory, metadata: [{name: direction, value: input}]}
 apiVersion: dapr.io/v1alpha1
 kind: Component
 metadata: {name: records}
-spec: {type: bindings.kafka, metadata: [{name: brokers, envRef: NOT_SET}]}
+spec: {type: bindings.kafka, metadata: [{name: brokers, value: "localhost:9092"}, {name: authType, value: none}]}
 """
 
 RIGHT = """

@@ -64,6 +64,7 @@ fn called(text: &str, name: &str, operation: &str) -> String {
     message.replace(&format!("{}/", folder.path().display()), "components/")
 }
 
+#[allow(clippy::too_many_lines)] // a table
 pub(crate) fn faults() -> Vec<Fault> {
     let setting = |items: &str| opened(&kafka(items));
     vec![
