@@ -60,7 +60,8 @@ What a client is not told it takes from the environment:
 * `BINDWRIGHT_RESOURCES`: folders or files with documents, separated as in `PATH`; else `./components`, else
   `./resources`.
 * `APP_ID`: what the `scopes` of documents are compared with.
-* `NAMESPACE`: documents of another namespace are passed over.
+* `NAMESPACE`: documents of another namespace are passed over; also what `{namespace}` in values stands for.
+* `POD_NAME`: what `{podName}` in values stands for.
 * `BINDWRIGHT_HOT_RELOAD`: with `false`, changes of the documents are not followed.
 * `BINDWRIGHT_TRANSPORT`: the way to the bindings, `embedded`.
 
