@@ -1,9 +1,10 @@
 //! Requests over HTTP to what stands beside a backend: token servers, schema registries, the clouds.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_openssl::client::legacy::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -63,6 +64,28 @@ impl HttpClient {
     }
 }
 
+/// The value of `Authorization` that names a user and a password (HTTP Basic). It is marked as a secret.
+pub(crate) fn basic(user: &str, password: &str) -> HeaderValue {
+    let pair = openssl::base64::encode_block(format!("{user}:{password}").as_bytes());
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// A text as it may stand in a path, a query or a form: everything but letters, digits and `-._~` as `%XX`.
+pub(crate) fn percent(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a text does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 fn target(request: &Request<Bytes>) -> String {
     let uri = request.uri();
     let host = uri.host().unwrap_or_default();
@@ -88,5 +111,22 @@ fn failed(error: &hyper_util::client::legacy::Error, target: &str) -> Error {
             Error::new(ErrorCode::Unavailable, format!("no connection to {target}")).backend(text)
         }
         None => Error::new(ErrorCode::Unavailable, format!("the connection to {target} broke")).backend(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{basic, percent};
+
+    #[test]
+    fn a_text_is_safe_in_a_query() {
+        assert_eq!(percent("a-Z.9_~ +/=&\u{e4}"), "a-Z.9_~%20%2B%2F%3D%26%C3%A4");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let value = basic("Aladdin", "open sesame");
+        assert_eq!(value.as_bytes(), b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(format!("{value:?}"), "Sensitive");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::settings::{Compression, KafkaSettings, RebalanceStrategy, RequiredAcks, Sasl};
+use super::settings::{Compression, KafkaSettings, RebalanceStrategy, RequiredAcks};
 use crate::settings::Seconds;
 
 /// How long librdkafka may keep trying with a record that was handed to it. Callers have given up long before; this
@@ -32,12 +32,6 @@ impl KafkaSettings {
             .set("message.max.bytes", self.max_message_bytes.to_string())
             // No telemetry to the broker's owner that nobody asked for.
             .set("enable.metrics.push", "false");
-        if let Some(Sasl::Token(_)) = self.security.sasl {
-            let encrypted = self.security.tls.is_some();
-            config
-                .set("sasl.mechanisms", "OAUTHBEARER")
-                .set("security.protocol", if encrypted { "sasl_ssl" } else { "sasl_plaintext" });
-        }
         if let Some(timeout) = positive(raw.dial_timeout.as_ref()) {
             config.set("socket.connection.setup.timeout.ms", millis(timeout.max(Duration::from_secs(1))));
         }

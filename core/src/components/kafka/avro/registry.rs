@@ -4,7 +4,6 @@
 //! to. What is kept, and for how long, is in `latest.rs` and `by_id.rs`.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use super::schema::Schema;
 use crate::components::kafka::settings::{RegistryAddress, RegistrySettings};
 use crate::error::{Error, ErrorCode, Result, Status};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, basic, percent};
 
 /// How long one address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,14 +61,14 @@ struct Refusal {
 
 impl Registry {
     pub(super) fn new(settings: &RegistrySettings) -> Result<Self> {
-        let addresses = settings.addresses.iter().map(Address::new).collect::<Result<_>>()?;
+        let addresses = settings.addresses.iter().map(Address::new).collect();
         Ok(Self { http: HttpClient::new(&settings.tls)?, addresses, first: AtomicUsize::new(0) })
     }
 
     /// The latest schema of a subject, with its number. Must be polled inside the runtime.
     pub(super) async fn latest(&self, subject: &str) -> Result<(u32, Schema)> {
         let what = format!("subject {subject:?}");
-        let found = self.get(&format!("/subjects/{}/versions/latest", escape(subject)), &what).await?;
+        let found = self.get(&format!("/subjects/{}/versions/latest", percent(subject)), &what).await?;
         let id = found.id.ok_or_else(|| unexpected(&what, "it told no number of the schema"))?;
         Ok((id, self.whole(found, &what).await?))
     }
@@ -111,7 +110,7 @@ impl Registry {
                 }
             };
             let what = format!("version {version} of subject {subject:?}");
-            let path = format!("/subjects/{}/versions/{version}", escape(&subject));
+            let path = format!("/subjects/{}/versions/{version}", percent(&subject));
             if !seen.insert((subject, version)) {
                 continue;
             }
@@ -168,19 +167,10 @@ impl Registry {
 }
 
 impl Address {
-    fn new(settings: &RegistryAddress) -> Result<Self> {
-        let authorization = settings.credentials.as_ref().map(|(user, password)| {
-            let pair = format!("{}:{}", user.expose(), password.expose());
-            let text = format!("Basic {}", openssl::base64::encode_block(pair.as_bytes()));
-            HeaderValue::try_from(text).map(|mut value| {
-                value.set_sensitive(true);
-                value
-            })
-        });
-        let authorization = authorization.transpose().map_err(|_| {
-            Error::new(ErrorCode::InvalidSettings, "schemaRegistryAPIKey: cannot be sent in a header")
-        })?;
-        Ok(Self { base: settings.base.clone(), authorization })
+    fn new(settings: &RegistryAddress) -> Self {
+        let credentials = settings.credentials.as_ref();
+        let authorization = credentials.map(|(user, password)| basic(user.expose(), password.expose()));
+        Self { base: settings.base.clone(), authorization }
     }
 }
 
@@ -230,18 +220,4 @@ fn unusable(message: String) -> Error {
 
 fn unexpected(what: &str, why: &str) -> Error {
     Error::new(ErrorCode::Backend, format!("the schema registry was asked for {what}: {why}"))
-}
-
-/// A name as a part of a path.
-fn escape(name: &str) -> String {
-    let mut path = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing into a text does not fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
 }

@@ -16,7 +16,7 @@ use super::Patient;
 use super::cluster::left;
 use super::reach::wait;
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, basic};
 use crate::inspect::{Examination, Notes, read_http_date};
 use crate::tls::Tls;
 
@@ -79,8 +79,7 @@ fn ask(endpoint: &Endpoint, deadline: Instant, notes: &mut Notes) -> Result<()> 
     };
     let mut request = http::Request::get(&endpoint.address);
     if let Some((user, password)) = &endpoint.login {
-        let login = openssl::base64::encode_block(format!("{user}:{password}").as_bytes());
-        request = request.header(AUTHORIZATION, format!("Basic {login}"));
+        request = request.header(AUTHORIZATION, basic(user, password));
     }
     let request = request.body(Bytes::new()).map_err(unfit)?;
     let client = HttpClient::new(&endpoint.tls)?;

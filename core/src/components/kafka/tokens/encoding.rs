@@ -1,6 +1,4 @@
-//! Letters that tokens and requests for them are written with.
-
-use std::fmt::Write as _;
+//! Letters that tokens are written with.
 
 /// base64url without padding.
 pub(super) fn base64_url(bytes: &[u8]) -> String {
@@ -16,27 +14,9 @@ pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
     openssl::base64::decode_block(&text).ok()
 }
 
-/// A text as it may stand in a query or a form: everything but letters, digits and `-._~` as `%XX`.
-pub(super) fn percent(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{base64_url, from_base64_url, percent};
-
-    #[test]
-    fn a_text_is_safe_in_a_query() {
-        assert_eq!(percent("a-Z.9_~ +/=&\u{e4}"), "a-Z.9_~%20%2B%2F%3D%26%C3%A4");
-    }
+    use super::{base64_url, from_base64_url};
 
     #[test]
     fn bytes_come_back_from_their_letters() {

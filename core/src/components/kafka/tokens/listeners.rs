@@ -1,12 +1,11 @@
 //! Who hears of tokens: clients of librdkafka take them, and what users see of a component tells why there is none.
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::{Listener, News};
-use crate::components::kafka::asking::Heard;
 use crate::components::kafka::connection::Context;
-use crate::components::kafka::consumer::{KafkaConsumer, Status};
+use crate::components::kafka::consumer::Status;
 use crate::components::kafka::sender::Sender;
 
 impl Listener for BaseProducer<Context> {
@@ -15,13 +14,7 @@ impl Listener for BaseProducer<Context> {
     }
 }
 
-impl Listener for KafkaConsumer {
-    fn heard(&self, news: &News) {
-        news.give_to(self.client());
-    }
-}
-
-impl Listener for BaseConsumer<Heard> {
+impl<C: ConsumerContext> Listener for BaseConsumer<C> {
     fn heard(&self, news: &News) {
         news.give_to(self.client());
     }

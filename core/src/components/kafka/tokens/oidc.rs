@@ -10,12 +10,11 @@ use http::{Request, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::assertion::Assertions;
-use super::encoding::percent;
 use super::jwt::Claims;
 use super::{Fetch, Token};
 use crate::components::kafka::settings::{Oidc, Proof};
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, basic, percent};
 use crate::settings::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,9 +74,8 @@ impl TokenServer {
             .header(header::ACCEPT, "application/json");
         match &self.proof {
             Prepared::Secret(secret) if in_header => {
-                let both = format!("{}:{}", percent(self.client_id.expose()), percent(secret.expose()));
-                let both = openssl::base64::encode_block(both.as_bytes());
-                request = request.header(header::AUTHORIZATION, format!("Basic {both}"));
+                let login = basic(&percent(self.client_id.expose()), &percent(secret.expose()));
+                request = request.header(header::AUTHORIZATION, login);
             }
             Prepared::Secret(secret) => {
                 form.push(("client_id", self.client_id.expose().to_owned()));

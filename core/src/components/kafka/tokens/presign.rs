@@ -13,7 +13,8 @@ use openssl::sign::Signer;
 use reqsign_aws_v4::{Credential, EMPTY_STRING_SHA256};
 use reqsign_core::time::Timestamp;
 
-use super::encoding::{base64_url, percent};
+use super::encoding::base64_url;
+use crate::http::percent;
 
 /// What AWS grants at most.
 pub(super) const LIFE: Duration = Duration::from_mins(15);
