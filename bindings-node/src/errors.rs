@@ -2,8 +2,7 @@
 //! caller is known.
 
 use bindwright::{Error, ErrorCode, Result};
-use napi::Env;
-use napi::bindgen_prelude::{ToNapiValue, Unknown};
+use napi::{Env, JsValue as _};
 use napi_derive::napi;
 
 /// Everything that an error knows.
@@ -78,15 +77,14 @@ pub(crate) fn thrown<T>(env: Env, result: Result<T>) -> napi::Result<T> {
     result.map_err(|error| throwable(env, &error))
 }
 
-/// An error of core as napi throws it.
+/// An error of core as napi throws it: an `Error` with the parts.
 pub(crate) fn throwable(env: Env, error: &Error) -> napi::Error {
-    // SAFETY: called from JavaScript on its own thread.
-    let parts = unsafe { ErrorParts::to_napi_value(env.raw(), ErrorParts::from(error)) };
-    match parts {
-        // SAFETY: the value was made for this environment just now.
-        Ok(parts) => napi::Error::from(unsafe { Unknown::from_raw_unchecked(env.raw(), parts) }),
-        Err(fault) => fault,
-    }
+    let made = || {
+        let mut thrown = env.create_error(napi::Error::from_reason(error.message()))?;
+        thrown.set("parts", ErrorParts::from(error))?;
+        Ok(thrown.to_unknown())
+    };
+    made().map_or_else(|fault| fault, napi::Error::from)
 }
 
 /// Somebody's argument that cannot be used.

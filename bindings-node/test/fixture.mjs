@@ -1,4 +1,5 @@
 // Folders with components, and what tests wait for.
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -62,4 +63,32 @@ export async function collected(what, condition) {
     globalThis.gc()
     return condition()
   })
+}
+
+/** Something that is closed after the test. */
+export function opened(context, closeable) {
+  context.after(() => closeable.close())
+  return closeable
+}
+
+/** Runs a program that has `Client`, `Sandbox` and the path `resources`; how it ended. */
+export function ended(context, text, options = {}) {
+  const dist = join(import.meta.dirname, '..', 'dist')
+  const resources = folder(context, { 'a.yaml': memory('orders') })
+  const head = `import { Client, Outcome } from '${dist}/index.mjs'
+    import { Sandbox } from '${dist}/testing.mjs'
+    const resources = ${JSON.stringify(resources)};`
+  const { status, signal, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--expose-gc', '--input-type=module', ...(options.arguments ?? [])],
+    { input: `${head}\n${text}`, encoding: 'utf8', timeout: 150_000, ...options },
+  )
+  return { status, signal, stdout, stderr }
+}
+
+/** What a program printed as JSON. */
+export function program(context, text) {
+  const { status, stdout, stderr } = ended(context, text)
+  if (status !== 0) throw new Error(`it ended with ${status}: ${stderr}`)
+  return JSON.parse(stdout)
 }

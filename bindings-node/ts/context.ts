@@ -1,5 +1,5 @@
 /** Which handler runs: so that its calls carry the trace of its event, and so that it does not wait for itself. */
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { BindingEvent } from './event.js'
 
 /** One call of a handler. */
@@ -14,6 +14,19 @@ export interface Handled {
 
 /** What runs now; every handler gets a context of its own. */
 export const handled = new AsyncLocalStorage<Handled | undefined>()
+
+/** Calls a handler in a context of its own, which begins as the present one: what it sets there goes with it. */
+export function callIn<T>(call: Handled, handler: (argument: T) => unknown, argument: T): unknown {
+  return new AsyncResource('BINDWRIGHT_HANDLER', MANUAL).runInAsyncScope(enter<T>, undefined, call, handler, argument)
+}
+
+/** Nobody waits for the end of such a resource. */
+const MANUAL = { requireManualDestroy: true }
+
+function enter<T>(call: Handled, handler: (argument: T) => unknown, argument: T): unknown {
+  handled.enterWith(call)
+  return handler(argument)
+}
 
 const TRACEPARENT = 'traceparent'
 const TRACESTATE = 'tracestate'

@@ -76,8 +76,10 @@ export function isParts(value: unknown): value is ErrorParts {
 
 /** What the native part threw, as users get it: made here, so that its stack is the caller's. */
 export function translated(thrown: unknown): Error {
-  if (isParts(thrown)) {
-    return new BindwrightError(thrown)
+  // A promise is rejected with the parts; what is thrown has to be an error, and carries them.
+  const parts = thrown instanceof Error ? (thrown as { parts?: unknown }).parts : thrown
+  if (isParts(parts)) {
+    return new BindwrightError(parts)
   }
   if (thrown instanceof BindwrightError) {
     return thrown

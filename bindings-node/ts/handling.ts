@@ -1,7 +1,7 @@
 /** Handlers: take a batch, call the handler, settle. */
 import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Handled, handled } from './context.js'
+import { callIn, type Handled } from './context.js'
 import { typeName } from './data.js'
 import { BindingEvent } from './event.js'
 import { logFailure } from './logs.js'
@@ -123,7 +123,7 @@ export class Handling {
     const call: Handled = { owner: this.#owner, event, active: true }
     let answer: unknown
     try {
-      answer = handled.run(call, this.#registration.handler as Handler, event)
+      answer = callIn(call, this.#registration.handler as Handler, event)
     } catch (error) {
       this.#failed(work, call, error)
       return undefined
@@ -220,7 +220,7 @@ export class Handling {
     const call: Handled = { owner: this.#owner, event: undefined, active: true }
     let outcomes: Outcome[]
     try {
-      const answer: unknown = await handled.run(call, this.#registration.handler as BatchHandler, events)
+      const answer: unknown = await callIn(call, this.#registration.handler as BatchHandler, events)
       outcomes = outcomesOf(answer, places.length)
     } catch (error) {
       const follows = 'what it did not settle comes again unless its deliveries are used up'
