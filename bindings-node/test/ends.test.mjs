@@ -1,6 +1,6 @@
 // How processes and threads end: what keeps them alive, signals, workers, garbage.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -97,7 +97,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
 test('a second signal ends the program at once', async (context) => {
   const { child, over, printed } = await running(
     context,
-    slow.replace('TIME', '60_000') + "; process.on('SIGTERM', () => console.log('heard'))",
+    `${slow.replace('TIME', '60_000')}; process.on('SIGTERM', () => console.log('heard'))`,
   )
   await until('it has begun', () => printed().includes('begun'))
   child.kill('SIGTERM')
@@ -148,14 +148,20 @@ test('a worker may be terminated in the middle of calls and events, and another 
 })
 
 test('a library that only a worker loaded stays when the worker has ended', (context) => {
-  const text = `const { Worker } = await import('node:worker_threads')
-    for (let round = 0; round < 3; round++) {
-      const worker = new Worker(\`require('${DIST}/index.js').Client.open({ resources: \${JSON.stringify(resources)} })
-        .then((client) => client.invokeBinding('orders', 'create', 'x'))\`, { eval: true })
-      await new Promise((resolve) => worker.on('exit', resolve))
-      await new Promise((resolve) => setTimeout(resolve, 200))
+  const text = `const { Worker } = require('node:worker_threads')
+    const open = "require('${DIST}/index.js').Client.open({ resources: '" + RESOURCES + "' })"
+    const end = async () => {
+      for (let round = 0; round < 3; round++) {
+        const call = open + ".then((client) => client.invokeBinding('orders', 'create', 'x'))"
+        await new Promise((resolve) => new Worker(call, { eval: true }).on('exit', resolve))
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      }
+      console.log('still here')
     }
-    console.log('still here')`
-  const found = ended(context, text.replace('import { Client', ''), {})
-  assert.deepEqual(found, { status: 0, signal: null, stdout: 'still here\n', stderr: '' })
+    end()`
+  const resources = folder(context, { 'a.yaml': memory('orders') })
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', `const RESOURCES = '${resources}'; ${text}`], {
+    encoding: 'utf8',
+  })
+  assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'still here\n', stderr: '' })
 })

@@ -81,7 +81,7 @@ export function ended(context, text, options = {}) {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
     ['--expose-gc', '--input-type=module', ...(options.arguments ?? [])],
-    { input: `${head}\n${text}`, encoding: 'utf8', timeout: 150_000, ...options },
+    { input: `${head}\n${text}`, encoding: 'utf8', timeout: 100_000, ...options },
   )
   return { status, signal, stdout, stderr }
 }

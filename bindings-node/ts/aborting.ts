@@ -1,6 +1,6 @@
 /** What an `AbortSignal` does to a call: the native part drops it, which recalls what was not handed over. */
 import { fault, translated } from './errors.js'
-import { native } from './native.js'
+import { endless, native } from './native.js'
 
 let nextKey = 0
 
@@ -30,7 +30,7 @@ export async function abortable<T>(
   try {
     const call = begin(key)
     signal.addEventListener('abort', abort, { once: true })
-    return await call
+    return await (call ?? endless)
   } catch (thrown) {
     throw thrown === undefined ? aborted(signal, concern) : translated(thrown)
   } finally {

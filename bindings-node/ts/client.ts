@@ -7,7 +7,7 @@ import { BindwrightError, fault, guarded, isParts, refused, translated } from '.
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
 import { beginLogging, endLogging, isLevel, type Logger, type LogLevel } from './logs.js'
-import { type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
+import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
 import { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
 
@@ -134,7 +134,8 @@ export class Client implements AsyncDisposable {
       return new Reply(await abortable(signal, sender, begin))
     }
     try {
-      return new Reply(await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs))
+      const parts = await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs)
+      return parts === undefined ? endless : new Reply(parts)
     } catch (thrown) {
       throw translated(thrown)
     }
@@ -165,6 +166,9 @@ export class Client implements AsyncDisposable {
       answers = options?.signal ? await abortable(options.signal, sender, begin) : await begin()
     } catch (thrown) {
       throw translated(thrown)
+    }
+    if (answers === undefined) {
+      return endless
     }
     answers.forEach((answer, index) => {
       const { place } = sendable[index] as { place: number }

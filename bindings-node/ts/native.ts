@@ -208,6 +208,12 @@ const load = createRequire(__filename)
 
 export const native: Native = find()
 
+/**
+ * What a call becomes that is made while its worker thread is being terminated: then the native part can neither answer
+ * nor throw. It never settles, so that whoever calls in a loop lets the thread end.
+ */
+export const endless: Promise<never> = new Promise(() => undefined)
+
 function find(): Native {
   // Of a build from the sources.
   const own = join(__dirname, '..', 'bindwright.node')

@@ -180,7 +180,9 @@ export class Sandbox implements Disposable {
    * operation, and one for an operation before one for all.
    * @throws {BindwrightError} `INVALID_OPTIONS`: a number is out of range. `INVALID_REQUEST`: it cannot be sent.
    */
-  reply(binding: string, answer: Data | ((invocation: Invocation) => unknown), options: AnswerOptions = {}): void {
+  reply(binding: string, answer: (invocation: Invocation) => unknown, options?: AnswerOptions): void
+  reply(binding: string, answer: Data, options?: AnswerOptions): void
+  reply(binding: string, answer: Data, options: AnswerOptions = {}): void {
     const conditions = conditionsOf(options)
     if (typeof answer === 'function') {
       const function_ = answer as (invocation: Invocation) => unknown
