@@ -42,13 +42,13 @@ impl NativeSubscription {
 
     /// Takes up to `max` events, at once; null when there will be no more.
     #[napi(catch_unwind)]
-    pub fn take(&self, env: Env, max: u32) -> napi::Result<Option<NativeBatch>> {
-        let Some(batch) = Batch::take(&self.0, max as usize) else { return Ok(None) };
+    pub fn take(&self, env: Env, max: u32) -> Option<NativeBatch> {
+        let batch = Batch::take(&self.0, max as usize)?;
         let bytes =
             (0..batch.len()).filter_map(|place| batch.event(place)).map(|event| event.body().len()).sum();
         let batch = NativeBatch { batch, bytes };
         batch.tell_size(env, 1);
-        Ok(Some(batch))
+        Some(batch)
     }
 
     /// Hands out nothing more, waits for what is with the program, and leaves.

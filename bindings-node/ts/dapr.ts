@@ -4,10 +4,11 @@
  *
  * @packageDocumentation
  */
-import { Client, type ClientOptions } from './client.js'
+import { Client } from './client.js'
 import type { Metadata } from './data.js'
 import { refused } from './errors.js'
 import type { BindingEvent } from './event.js'
+import type { ClientOptions } from './options.js'
 import type { Reply } from './reply.js'
 
 /** As in the SDK; both are the same here. */

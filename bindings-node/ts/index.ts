@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-export { type CallManyOptions, type CallOptions, Client, type ClientOptions } from './client.js'
+export { type CallManyOptions, type CallOptions, Client } from './client.js'
 export type { ErrorCode } from './codes.js'
 export type { ComponentInfo, Ledger, Reload } from './components.js'
 export type { Data, Metadata } from './data.js'
@@ -14,5 +14,6 @@ export { BindingEvent } from './event.js'
 export { Events } from './events.js'
 export type { BatchAnswer, BatchHandler, Handler } from './handling.js'
 export type { Logger, LogLevel, LogRecord } from './logs.js'
+export type { ClientOptions } from './options.js'
 export { type Emission, Outcome } from './outcomes.js'
 export { Reply } from './reply.js'
