@@ -65,7 +65,7 @@ demo: setup $(STAMPS)/wheel ## sends and receives 20,000 orders; KAFKA_BROKERS=h
 test: setup kafka-jars $(STAMPS)/wheel $(STAMPS)/node ## the tests of all languages
 	@PYTHON=$(BIN)/python scripts/test.sh
 
-check: setup $(STAMPS)/wheel ## formatting, lints, types, generated files, licences, documents
+check: setup $(STAMPS)/wheel $(STAMPS)/node ## formatting, lints, types, generated files, licences, documents
 	cargo fmt --all --check
 	@# cargo fmt does not see modules that a macro declares
 	rustfmt --check --edition 2024 $$(find core/src/components -name '*.rs')
@@ -76,6 +76,7 @@ check: setup $(STAMPS)/wheel ## formatting, lints, types, generated files, licen
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PYTHON=$(BIN)/python scripts/types.sh
+	$(MAKE) --no-print-directory -C bindings-node check
 	@echo "check: all good"
 
 # Built with the feature `bench`, which adds a component that does nothing; the package that users get has none.
@@ -94,4 +95,4 @@ dist: setup $(STAMPS)/wheel $(STAMPS)/dist ## the packages as users get them, in
 	@$(BIN)/python scripts/dist.py --write docs/packaging.md
 
 clean: ## removes what the targets made here; the build cache in your home stays
-	rm -rf $(VENV) dist $(WHEELS) bindings-node/node_modules
+	rm -rf $(VENV) dist $(WHEELS) bindings-node/node_modules bindings-node/dist

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bindwright::{
-    Body, Client, ClientOptions, DEFAULT_DRAIN, Event, HandOut, Metadata, Outcome, Reply, Request,
+    Batch, Body, Client, ClientOptions, DEFAULT_DRAIN, Event, HandOut, Metadata, Outcome, Reply, Request,
     Subscription,
 };
 
@@ -100,44 +100,28 @@ impl BindingSubscription {
 
     /// Takes up to `max` events, at once; nothing when the client is closed.
     pub fn take_batch(&self, max: u32) -> Option<Arc<BindingBatch>> {
-        let events = self.0.take_batch(max as usize)?;
-        Some(Arc::new(BindingBatch { subscription: self.0.clone(), events }))
+        Batch::take(&self.0, max as usize).map(|batch| Arc::new(BindingBatch(batch)))
     }
 }
 
 /// Events that came together. Tokens stay in here: the caller names an event by its place in the batch.
 #[derive(uniffi::Object)]
-pub struct BindingBatch {
-    subscription: Subscription,
-    events: Vec<Event>,
-}
+pub struct BindingBatch(Batch);
 
 #[uniffi::export]
 impl BindingBatch {
     /// All events, copied in one crossing.
     pub fn events(&self) -> Vec<BindingEvent> {
-        self.events.iter().map(BindingEvent::from).collect()
+        (0..self.0.len()).filter_map(|place| self.0.event(place)).map(BindingEvent::from).collect()
     }
 
     /// Settles events by their places, a place twice or out of range counts for nothing; returns how many of
     /// them still counted.
     pub fn settle(&self, outcomes: Vec<BindingOutcome>) -> u64 {
-        let settled: Vec<_> = outcomes
+        let outcomes = outcomes
             .into_iter()
-            .filter_map(|outcome| {
-                let event = self.events.get(outcome.index as usize)?;
-                Some((event.token(), outcome.kind.outcome(outcome.after_ms)))
-            })
-            .collect();
-        self.subscription.settle(&settled) as u64
-    }
-}
-
-impl Drop for BindingBatch {
-    /// A batch that got lost would hold its partition for ever: what is not settled is given back.
-    fn drop(&mut self) {
-        let tokens: Vec<_> = self.events.iter().map(Event::token).collect();
-        self.subscription.release(&tokens);
+            .map(|outcome| (outcome.index as usize, outcome.kind.outcome(outcome.after_ms)));
+        self.0.settle(outcomes) as u64
     }
 }
 

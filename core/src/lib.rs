@@ -41,7 +41,7 @@ mod transport;
 pub use binding::{Reply, Request};
 pub use body::Body;
 pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
-pub use dispatch::{HandOut, OrderBy, Subscription};
+pub use dispatch::{Batch, HandOut, OrderBy, Subscription};
 pub use engine::Reload;
 pub use error::{Error, ErrorCode, Place, Result, Retry, Status};
 pub use event::{Cause, Emission, Event, Outcome, SettleToken};

@@ -7,6 +7,7 @@ mod check_docs;
 mod generate;
 mod licences;
 mod metadata;
+mod node_errors;
 mod notices;
 mod python_errors;
 

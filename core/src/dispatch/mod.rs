@@ -16,9 +16,11 @@
 //!
 //! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
 //! an event before it is settled, `listener.rs` what a component has yet to hear, `witness.rs` what the test kit wants to
-//! know, `rules.rs` what settings and policies say, `attachment.rs` what is read from, `subscription.rs` the handlers' side.
+//! know, `rules.rs` what settings and policies say, `attachment.rs` what is read from, `subscription.rs` the handlers' side,
+//! `batch.rs` events for languages that can lose them.
 
 mod attachment;
+mod batch;
 mod lane;
 mod lanes;
 mod listener;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use crate::event::NewEvent;
 
 pub(crate) use attachment::ReadFrom;
+pub use batch::Batch;
 pub use prefix::SettledPrefix;
 pub use rules::OrderBy;
 pub(crate) use rules::Rules;

@@ -1,5 +1,6 @@
 //! Dispatch without a broker.
 
+mod batches;
 mod limits;
 mod order;
 mod outcomes;

@@ -1,0 +1,112 @@
+// The command, and the programs of `examples/orders`, against the broker of the command.
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { folder, until } from './fixture.mjs'
+
+const PACKAGE = join(import.meta.dirname, '..')
+const COMMAND = join(PACKAGE, 'bin', 'bindwright.js')
+const ORDERS = join(PACKAGE, '..', 'examples', 'orders')
+
+function begin(context, program, given, options = {}) {
+  const child = spawn(process.execPath, [program, ...given], { stdio: ['ignore', 'pipe', 'inherit'], ...options })
+  context.after(() => child.kill('SIGKILL'))
+  const lines = []
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
+  return { child, lines, over: once(child, 'exit') }
+}
+
+test('the command answers with its exit status', () => {
+  const run = (...given) => spawnSync(process.execPath, [COMMAND, ...given], { encoding: 'utf8' })
+  const version = run('version')
+  assert.equal(version.status, 0)
+  assert.match(version.stdout, /\d+\.\d+\.\d+/)
+  assert.equal(run('no-such-command').status, 2)
+})
+
+test('without a native part for the machine the error says what to do', (context) => {
+  const path = folder(context, {})
+  mkdirSync(join(path, 'dist'))
+  copyFileSync(join(PACKAGE, 'dist', 'native.js'), join(path, 'dist', 'native.js'))
+  const { status, stderr } = spawnSync(process.execPath, [join(path, 'dist', 'native.js')], { encoding: 'utf8' })
+  assert.equal(status, 1)
+  assert.match(stderr, /the package bindwright-linux-x64-gnu, is not installed\. .*--omit=optional/)
+})
+
+test('the platform package is found where npm puts it', (context) => {
+  const path = folder(context, {})
+  mkdirSync(join(path, 'dist'))
+  copyFileSync(join(PACKAGE, 'dist', 'native.js'), join(path, 'dist', 'native.js'))
+  const native = join(path, 'node_modules', 'bindwright-linux-x64-gnu')
+  mkdirSync(native, { recursive: true })
+  copyFileSync(join(PACKAGE, 'npm', 'linux-x64-gnu', 'package.json'), join(native, 'package.json'))
+  copyFileSync(join(PACKAGE, 'bindwright.node'), join(native, 'bindwright.node'))
+  const text = `console.log(require('${path}/dist/native.js').native.version())`
+  const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'))
+  assert.equal(execFileSync(process.execPath, ['-e', text], { encoding: 'utf8' }), `${version}\n`)
+})
+
+test('all packages have the version of the library', () => {
+  const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'))
+  const platform = JSON.parse(readFileSync(join(PACKAGE, 'npm', 'linux-x64-gnu', 'package.json'), 'utf8'))
+  assert.equal(platform.version, version)
+})
+
+test('orders that one program sends another one receives, in JavaScript and TypeScript', async (context) => {
+  const broker = begin(context, COMMAND, ['dev', 'kafka', '--port', '0'])
+  await until('the broker is there', () => broker.lines.length > 0)
+  const address = broker.lines[0].split(' ').at(-1)
+  const path = folder(context, {})
+  mkdirSync(join(path, 'node_modules'))
+  symlinkSync(PACKAGE, join(path, 'node_modules', 'bindwright'))
+  for (const name of ['sender.mts', 'receiver.mts']) {
+    copyFileSync(join(ORDERS, 'typescript', name), join(path, name))
+  }
+  for (const name of ['sender.mjs', 'receiver.mjs']) {
+    mkdirSync(join(path, 'plain'), { recursive: true })
+    copyFileSync(join(ORDERS, 'javascript', name), join(path, 'plain', name))
+  }
+  symlinkSync(join(PACKAGE, 'node_modules', '@types'), join(path, 'node_modules', '@types'))
+  const compiler = join(PACKAGE, 'node_modules', 'typescript', 'bin', 'tsc')
+  const strict = [
+    '--strict',
+    '--module',
+    'node16',
+    '--target',
+    'es2022',
+    '--lib',
+    'es2023,esnext.disposable',
+    '--types',
+    'node',
+  ]
+  execFileSync(process.execPath, [compiler, ...strict, join(path, 'sender.mts'), join(path, 'receiver.mts')], {
+    cwd: path,
+    stdio: 'inherit',
+  })
+  mkdirSync(join(path, 'components'))
+  const document = readFileSync(join(ORDERS, 'components', 'checkout.yaml'), 'utf8')
+  writeFileSync(
+    join(path, 'components', 'checkout.yaml'),
+    `${document.replace('localhost:9092', address)}  - name: initialOffset\n    value: oldest\n`,
+  )
+  for (const [sends, receives] of [
+    ['plain/sender.mjs', 'receiver.mjs'],
+    ['sender.mjs', 'plain/receiver.mjs'],
+  ]) {
+    const given = ['--resources', join(path, 'components')]
+    const sender = begin(context, join(path, sends), [...given, '--count', '5', '--interval', '0'])
+    assert.deepEqual(await sender.over, [0, null])
+    const receiver = begin(context, join(path, receives), given)
+    const numbers = (lines) => lines.map((line) => line.split(' ').at(-1)).sort()
+    await until('all orders came', () => receiver.lines.length >= 5, 60)
+    assert.deepEqual(numbers(receiver.lines), numbers(sender.lines))
+    receiver.child.kill('SIGTERM')
+    assert.deepEqual(await receiver.over, [0, null])
+  }
+  broker.child.kill('SIGTERM')
+  assert.deepEqual(await broker.over, [0, null])
+})

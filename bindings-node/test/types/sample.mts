@@ -1,0 +1,70 @@
+// A program of a user, compiled and never run: every call has a type, and what is wrong is an error.
+import {
+  type BindingEvent,
+  BindwrightError,
+  Client,
+  type ErrorCode,
+  type Handler,
+  Outcome,
+  type Reply,
+} from 'bindwright'
+import { CommunicationProtocolEnum, DaprClient, DaprServer } from 'bindwright/dapr'
+import { Answer, Sandbox } from 'bindwright/testing'
+
+interface Order {
+  orderId: number
+}
+
+await using client = await Client.open({
+  resources: ['./components', new URL('file:///etc/components')],
+  logger: console,
+})
+const reply: Reply = await client.invokeBinding(
+  'checkout',
+  'create',
+  { orderId: 1 },
+  { timeoutMs: 5, metadata: { a: 'b' } },
+)
+const order: Order = reply.json<Order>()
+const data: Buffer | null = reply.data
+const offset: string | undefined = reply.metadata['offset']
+const results: (Reply | BindwrightError)[] = await client.invokeMany('checkout', 'create', new Set([1, 'a']))
+const handler: Handler = async (event) => event.json<Order>().orderId
+client.onBinding('a', handler).onBinding('b', () => Outcome.retry(5))
+client.onBinding(
+  'c',
+  async (events) => events.map((event: BindingEvent) => (event.attempt > 1 ? Outcome.drop : undefined)),
+  {
+    batch: 10,
+  },
+)
+for await (const event of client.events('orders')) {
+  const counted: boolean = event.ack()
+  event.emit({ binding: 'next', data: event.data })
+}
+try {
+  await client.run({ drainMs: 5 })
+} catch (error) {
+  if (error instanceof BindwrightError) {
+    const code: ErrorCode = error.code
+    const again: boolean | undefined = error.retriable
+  }
+}
+using sandbox = new Sandbox({ longestPauseMs: 1 })
+sandbox.reply('checkout', (invocation) => new Answer(invocation.json()), { times: 1 })
+sandbox.fail('checkout', 'UNAVAILABLE')
+await new DaprClient({ daprHost: 'localhost', communicationProtocol: CommunicationProtocolEnum.HTTP }).binding.send(
+  'a',
+  'b',
+  {},
+)
+await new DaprServer().binding.receive('a', async (received: unknown) => received)
+
+// @ts-expect-error no such code
+sandbox.fail('checkout', 'NO_SUCH')
+// @ts-expect-error metadata are texts
+await client.invokeBinding('checkout', 'create', 1, { metadata: { a: 1 } })
+// @ts-expect-error no such option
+await Client.open({ ressources: '.' })
+// @ts-expect-error a list of outcomes has outcomes
+client.onBinding('d', async (events) => events, { batch: 10 })

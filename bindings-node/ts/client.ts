@@ -1,0 +1,435 @@
+import { abortable } from './aborting.js'
+import { type ComponentInfo, componentInfo, type Reload } from './components.js'
+import { type Handled, handled, withTrace } from './context.js'
+import { bytesOf, type Data, flatten, type Metadata, optionTime, timeOf, typeName } from './data.js'
+import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
+import { Events } from './events.js'
+import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
+import { beginLogging, endLogging } from './logs.js'
+import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
+import { type ClientOptions, checkOptions, paths } from './options.js'
+import { Reply } from './reply.js'
+import { hearStopSignals } from './signals.js'
+
+/** What a call may say beside its data. */
+export interface CallOptions {
+  /** Names and values for the component, as its documentation lists them. */
+  metadata?: Metadata
+  /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
+  timeoutMs?: number
+  /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
+  signal?: AbortSignal
+}
+
+/** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
+export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
+  metadata?: Metadata | readonly (Metadata | undefined)[]
+}
+
+interface Run {
+  readonly end: () => void
+}
+
+const unclosed = new FinalizationRegistry<() => void>((forget) => forget())
+
+/**
+ * Calls bindings and receives events, in this process.
+ *
+ * Opening reads the component documents and connects to nothing. Opening is cheap, also for every message: clients of
+ * the same resources and app id share their connections.
+ *
+ * @example
+ * await using client = await Client.open({ resources: './components' })
+ * const reply = await client.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5000 })
+ * console.log(reply.metadata.offset)
+ */
+export class Client implements AsyncDisposable {
+  readonly #native: NativeClient
+  readonly #forget: () => void
+  readonly #handlers = new Map<string, Registration>()
+  readonly #handlings = new Map<string, Handling>()
+  readonly #events = new Set<WeakRef<Events>>()
+  #runs = new Set<Run>()
+  #stopped = false
+
+  private constructor(native: NativeClient, forget: () => void) {
+    this.#native = native
+    this.#forget = forget
+    unclosed.register(this, forget, this)
+  }
+
+  /**
+   * Opens a client.
+   *
+   * @throws {BindwrightError} `INVALID_OPTIONS` for a missing folder or an option that cannot be used,
+   * `INVALID_MANIFEST` for two components of one name; with `wait: 'ready'` what `ready()` throws. A fault in one
+   * document does not keep the others from being used: see `faults()`.
+   */
+  static async open(options: ClientOptions = {}): Promise<Client> {
+    checkOptions(options)
+    const { appId, transport, hotReload } = options
+    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
+    const waitTimeoutMs = optionTime('waitTimeoutMs', options.waitTimeoutMs)
+    const resources = paths(options.resources)
+    const wish = beginLogging(options.logger, options.logLevel)
+    const forget = () => endLogging(wish)
+    try {
+      const opened = guarded(() => native.NativeClient.open({ resources, appId, transport, timeoutMs, hotReload }))
+      const client = new Client(opened, forget)
+      if (options.wait === 'ready') {
+        await client.ready({ ...(waitTimeoutMs !== undefined && { timeoutMs: waitTimeoutMs }) })
+      }
+      return client
+    } catch (error) {
+      forget()
+      throw error
+    }
+  }
+
+  /**
+   * Runs one operation of the binding `name`; resolves after the backend confirmed it.
+   *
+   * @param data Bytes (`Buffer`, any typed array, `ArrayBuffer`) are sent verbatim, a string as UTF-8, anything else as
+   * JSON. Left out it is empty; `null` is no data at all, a tombstone on Kafka. The caller may change its buffer as
+   * soon as this returns.
+   * @throws {BindwrightError} `COMPONENT_NOT_FOUND`, `UNSUPPORTED_DIRECTION`, `UNSUPPORTED_OPERATION`,
+   * `INVALID_REQUEST`: nothing was sent, and the same call would fail again. `TIMEOUT`, `UNAVAILABLE`, `QUEUE_FULL`:
+   * the time was over before anything was sent. `OUTCOME_UNKNOWN`: it was over afterwards. Others as the backend's
+   * answer asks for; the table is in docs/errors.md.
+   */
+  async invokeBinding(name: string, operation: string, data?: Data, options?: CallOptions): Promise<Reply> {
+    checkNames(name, operation)
+    const sender = { component: name, operation }
+    const bytes = bytesOf(data, sender)
+    const flat = withTrace(flatten(options?.metadata, sender))
+    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
+    const signal = options?.signal
+    if (signal !== undefined) {
+      const begin = (key: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
+      return new Reply(await abortable(signal, sender, begin))
+    }
+    try {
+      const parts = await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs)
+      return parts === undefined ? endless : new Reply(parts)
+    } catch (thrown) {
+      throw translated(thrown)
+    }
+  }
+
+  /**
+   * Runs one operation for many payloads at once; one result for each, in their order. A payload that could not be sent
+   * has its error in its place; that error is not thrown. The time is for all of them together.
+   *
+   * @throws {BindwrightError} What concerns all of them, such as `COMPONENT_NOT_FOUND`.
+   */
+  async invokeMany(
+    name: string,
+    operation: string,
+    payloads: Iterable<Data>,
+    options?: CallManyOptions,
+  ): Promise<(Reply | BindwrightError)[]> {
+    checkNames(name, operation)
+    const sender = { component: name, operation }
+    const all = Array.from(payloads)
+    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
+    const { sendable, results } = sortOut(all, options?.metadata, sender)
+    const data = sendable.map((one) => one.bytes)
+    const flat = sendable.map((one) => one.flat)
+    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, flat, timeoutMs)
+    let answers: Awaited<ReturnType<NativeClient['invokeMany']>>
+    try {
+      answers = options?.signal ? await abortable(options.signal, sender, begin) : await begin()
+    } catch (thrown) {
+      throw translated(thrown)
+    }
+    if (answers === undefined) {
+      return endless
+    }
+    answers.forEach((answer, index) => {
+      const { place } = sendable[index] as { place: number }
+      results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
+    })
+    return results
+  }
+
+  /**
+   * Registers the function that handles the events of the binding `name`. `start()` or `run()` begins it.
+   *
+   * What the handler returns settles the event: resolving acks it, rejecting (or throwing) has it delivered again, an
+   * `Outcome` says otherwise. Events of a partition come one after the other, partitions in parallel, as many as the
+   * component's `maxInFlight` allows. Handlers see the `AsyncLocalStorage` values that were set where they were started;
+   * what a handler sets is not seen by the next one.
+   *
+   * With `batch`, the handler gets a list of up to so many events, of several partitions, and returns nothing, an
+   * `Outcome` for all, or a list with one for each.
+   *
+   * @throws {BindwrightError} `INVALID_OPTIONS`: the binding has a handler already, or an argument cannot be used.
+   */
+  onBinding(name: string, handler: Handler): this
+  onBinding(name: string, handler: BatchHandler, options: { batch: number }): this
+  onBinding(name: string, handler: Handler | BatchHandler, options?: { batch?: number }): this {
+    const batch = options?.batch
+    if (typeof name !== 'string' || typeof handler !== 'function') {
+      throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
+    }
+    if (batch !== undefined && !(Number.isInteger(batch) && batch >= 1)) {
+      throw refused(`batch: expected a whole number from 1, got ${String(batch)}`, 'Allow at least one event.')
+    }
+    if (isGenerator(handler)) {
+      const message = `binding ${JSON.stringify(name)}: the handler is a generator, which nobody would run`
+      throw refused(message, 'Use a function.')
+    }
+    if (this.#handlers.has(name)) {
+      throw refused(`binding ${JSON.stringify(name)} has a handler already`, 'Register one function for a binding.')
+    }
+    this.#handlers.set(name, { handler, batch })
+    return this
+  }
+
+  /**
+   * Receives the events of the binding `name` one by one, settling each yourself.
+   *
+   * @example
+   * for await (const event of client.events('orders')) {
+   *   console.log(event.json())
+   *   event.ack()
+   * }
+   */
+  events(name: string): Events {
+    const events = new Events(name, () => this.#subscribe(name, 'freely'))
+    for (const known of this.#events) {
+      if (known.deref() === undefined) {
+        this.#events.delete(known)
+      }
+    }
+    this.#events.add(new WeakRef(events))
+    return events
+  }
+
+  /**
+   * Begins the registered handlers, which run until `close()`. Starting again begins those that were registered since.
+   * They do not keep the process alive, and signals are left to the program; `run()` does both.
+   *
+   * @throws {BindwrightError} `INVALID_OPTIONS`: no handler is registered. `COMPONENT_NOT_FOUND`,
+   * `UNSUPPORTED_DIRECTION`, `INVALID_SETTINGS`: a binding with a handler cannot be subscribed to.
+   */
+  async start(): Promise<void> {
+    if (this.#handlers.size === 0) {
+      throw refused('no handler is registered', 'Register one with `client.onBinding(name, handler)` first.')
+    }
+    for (const [name, registration] of this.#handlers) {
+      if (!this.#handlings.has(name)) {
+        await this.#begin(name, registration)
+      }
+    }
+  }
+
+  async #begin(name: string, registration: Registration): Promise<void> {
+    const handling = new Handling(name, this, registration)
+    // Noted at once: whoever starts at the same time must not begin it twice.
+    this.#handlings.set(name, handling)
+    try {
+      const subscription = await this.#subscribe(name, registration.batch === undefined ? 'events' : 'batches')
+      // Whoever starts handlers in a handler passes on its context, but not the trace of its event.
+      handled.run(undefined, () => handling.begin(subscription))
+    } catch (error) {
+      this.#handlings.delete(name)
+      throw error
+    }
+  }
+
+  async #subscribe(name: string, handOut: HandOut): Promise<NativeSubscription> {
+    try {
+      return await this.#native.subscribe(name, handOut)
+    } catch (thrown) {
+      throw translated(thrown)
+    }
+  }
+
+  /**
+   * Runs the registered handlers until SIGTERM, SIGINT (Ctrl-C) or `stop()`, then drains and closes.
+   *
+   * Draining means: no more events are begun, and those that were begun have up to `drainMs` (10,000 when left out). A
+   * second signal ends the program at once. Signals are heeded on the main thread only. Keeps the process alive.
+   *
+   * @throws {BindwrightError} As `start()` and `close()`.
+   */
+  async run(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = optionTime('drainMs', options.drainMs)
+    let end: () => void = () => undefined
+    const over = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    const run: Run = { end }
+    // A promise alone does not keep a process alive.
+    const alive = setInterval(() => undefined, 2 ** 31 - 1)
+    const unhear = hearStopSignals(() => this.stop())
+    this.#runs.add(run)
+    try {
+      await this.start()
+      if (!this.#stopped) {
+        await over
+      }
+    } finally {
+      this.#runs.delete(run)
+      try {
+        await this.close({ ...(drainMs !== undefined && { drainMs }) })
+      } finally {
+        unhear()
+        clearInterval(alive)
+      }
+    }
+  }
+
+  /** Lets `run()` drain and return. For handlers and everything else; does not wait. */
+  stop(): void {
+    this.#stopped = true
+    for (const run of this.#runs) {
+      run.end()
+    }
+  }
+
+  /** All components in scope and how they are, by name. */
+  components(): ComponentInfo[] {
+    return guarded(() => this.#native.components()).map(componentInfo)
+  }
+
+  /** Documents that were left out and settings that look wrong, as errors that were not thrown. */
+  faults(): BindwrightError[] {
+    return guarded(() => this.#native.faults()).map((parts) => new BindwrightError(parts))
+  }
+
+  /**
+   * Adds the components of a YAML text, all or none of them, and gives their names. They belong to this client, take
+   * precedence over components of the same name in the files, and are closed with the client.
+   *
+   * @throws {BindwrightError} `INVALID_MANIFEST`, `INVALID_SETTINGS`, `UNKNOWN_TYPE`, `CLOSED`.
+   */
+  addComponent(text: string): string[] {
+    return guarded(() => this.#native.addComponent(text))
+  }
+
+  /**
+   * Removes a component that was added, or hides one of the files from this client. Calls under way finish;
+   * subscriptions wait for the name to come back.
+   *
+   * @throws {BindwrightError} `COMPONENT_NOT_FOUND`, `CLOSED`.
+   */
+  removeComponent(name: string): void {
+    guarded(() => this.#native.removeComponent(name))
+  }
+
+  /**
+   * Opens every component that can send, and waits until each works, for up to `timeoutMs` (30,000 when left out).
+   *
+   * @throws {BindwrightError} The error of the first component that failed; when the time is over before that,
+   * `UNAVAILABLE` or `TIMEOUT`. The client stays usable: what is not ready yet goes on connecting.
+   */
+  async ready(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
+    if (options.signal !== undefined) {
+      return abortable(options.signal, {}, (key) => this.#native.ready(key, timeoutMs))
+    }
+    try {
+      await this.#native.ready(undefined, timeoutMs)
+    } catch (thrown) {
+      throw translated(thrown)
+    }
+  }
+
+  /**
+   * Looks at the resource files now, instead of within two seconds, and applies what they say.
+   *
+   * @throws {BindwrightError} `INVALID_OPTIONS` when hot reload is off, `CLOSED`.
+   */
+  async reload(): Promise<Reload> {
+    try {
+      const { faults, ...names } = await this.#native.reload()
+      return { ...names, faults: faults.map((parts) => new BindwrightError(parts)) }
+    } catch (thrown) {
+      throw translated(thrown)
+    }
+  }
+
+  /**
+   * Receives no more events, waits up to `drainMs` (10,000 when left out) for handlers and calls, records what was
+   * settled and disconnects. What is not settled comes again. Closing twice is fine.
+   *
+   * @throws {BindwrightError} `INVALID_OPTIONS`: called in a handler, for which it would wait; `stop()` is for that.
+   * Others: something settled could not be recorded; it will be delivered again.
+   */
+  async close(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = optionTime('drainMs', options.drainMs)
+    const call: Handled | undefined = handled.getStore()
+    if (call?.owner === this && call.active) {
+      const message = 'close() in a handler would wait for that handler'
+      throw refused(message, 'Call stop(), and close the client where it was opened.')
+    }
+    this.stop()
+    for (const handling of this.#handlings.values()) {
+      handling.stop()
+    }
+    for (const events of this.#events) {
+      events.deref()?.stop()
+    }
+    try {
+      await this.#native.close(drainMs)
+    } catch (thrown) {
+      throw translated(thrown)
+    } finally {
+      unclosed.unregister(this)
+      this.#forget()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** The way that was chosen: `'embedded'`. */
+  get transport(): string {
+    return this.#native.transport
+  }
+}
+
+function checkNames(name: unknown, operation: unknown): void {
+  if (typeof name !== 'string' || typeof operation !== 'string') {
+    const given = `${typeName(name)} and ${typeName(operation)}`
+    throw fault('INVALID_REQUEST', `expected the names of a binding and an operation, got ${given}`)
+  }
+}
+
+function isGenerator(handler: object): boolean {
+  return /Generator/.test(Object.prototype.toString.call(handler))
+}
+
+interface Sendable {
+  readonly place: number
+  readonly bytes: Uint8Array | undefined
+  readonly flat: string[] | undefined
+}
+
+/** What can be sent, and the errors of what cannot in their places. */
+function sortOut(
+  payloads: Data[],
+  metadata: CallManyOptions['metadata'],
+  sender: { component: string; operation: string },
+): { sendable: Sendable[]; results: (Reply | BindwrightError)[] } {
+  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
+  if (each !== undefined && each.length !== payloads.length) {
+    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
+    throw fault('INVALID_REQUEST', message, sender)
+  }
+  const all = each === undefined ? withTrace(flatten(metadata as Metadata | undefined, sender)) : undefined
+  const results = new Array<Reply | BindwrightError>(payloads.length)
+  const sendable: Sendable[] = []
+  payloads.forEach((payload, place) => {
+    try {
+      const flat = each === undefined ? all : withTrace(flatten(each[place], sender))
+      sendable.push({ place, bytes: bytesOf(payload, sender), flat })
+    } catch (error) {
+      results[place] = error as BindwrightError
+    }
+  })
+  return { sendable, results }
+}

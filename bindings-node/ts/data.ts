@@ -1,0 +1,143 @@
+/** From JavaScript's values to what is sent, and back. */
+import { types } from 'node:util'
+import { fault } from './errors.js'
+
+/** Names and values beside the data of a call. */
+export type Metadata = Readonly<Record<string, string>>
+
+/**
+ * What can be sent: bytes verbatim, a string as UTF-8, `null` as no data at all (a tombstone on Kafka), anything else
+ * as JSON. Left out (`undefined`) it is empty.
+ */
+export type Data = unknown
+
+const EMPTY = new Uint8Array(0)
+
+/** Who sends, for errors. */
+export interface Sender {
+  readonly component: string
+  readonly operation: string
+}
+
+/** The bytes of a value; `undefined` for no data at all. They are copied by the native part. */
+export function bytesOf(data: Data, sender: Sender): Uint8Array | undefined {
+  if (typeof data === 'string') {
+    return textBytes(data, sender)
+  }
+  if (data === null) {
+    return undefined
+  }
+  if (data === undefined) {
+    return EMPTY
+  }
+  if (typeof data === 'object') {
+    if (data instanceof Uint8Array) {
+      return data
+    }
+    if (ArrayBuffer.isView(data)) {
+      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    }
+    if (types.isAnyArrayBuffer(data)) {
+      return new Uint8Array(data)
+    }
+  }
+  return jsonBytes(data, sender)
+}
+
+function textBytes(text: string, sender: Sender): Uint8Array {
+  if (hasLoneSurrogate(text)) {
+    throw unsendable(text, 'UTF-8', 'it has half of a surrogate pair', sender)
+  }
+  return Buffer.from(text, 'utf8')
+}
+
+function hasLoneSurrogate(text: string): boolean {
+  return !(text as unknown as { isWellFormed(): boolean }).isWellFormed()
+}
+
+function jsonBytes(data: unknown, sender: Sender): Uint8Array {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(data)
+  } catch (cause) {
+    throw unsendable(data, 'JSON', cause instanceof Error ? cause.message : String(cause), sender, cause)
+  }
+  if (text === undefined) {
+    throw unsendable(data, 'JSON', 'JSON has no such value', sender)
+  }
+  return Buffer.from(text, 'utf8')
+}
+
+function unsendable(data: unknown, form: string, why: string, sender: Sender, cause?: unknown): Error {
+  const message = `data: a value of type ${typeName(data)} cannot be sent as ${form}: ${why}`
+  return fault('INVALID_REQUEST', message, { ...sender, cause })
+}
+
+/** The name of a value's type, for error texts. */
+export function typeName(value: unknown): string {
+  if (value === null || typeof value !== 'object') {
+    return value === null ? 'null' : typeof value
+  }
+  return value.constructor?.name ?? 'object'
+}
+
+/** Names and values in turn. */
+export function flatten(metadata: Metadata | null | undefined, sender: Sender): string[] | undefined {
+  if (metadata === undefined || metadata === null) {
+    return undefined
+  }
+  if (typeof metadata !== 'object' || Array.isArray(metadata) || metadata instanceof Map) {
+    const message = `metadata: expected an object with texts, got ${typeName(metadata)}`
+    throw fault('INVALID_REQUEST', message, { ...sender })
+  }
+  const flat: string[] = []
+  for (const name of Object.keys(metadata)) {
+    const value: unknown = metadata[name]
+    if (typeof value !== 'string') {
+      const message = `metadata: expected a text for ${JSON.stringify(name)}, got ${typeName(value)}`
+      throw fault('INVALID_REQUEST', message, { ...sender })
+    }
+    flat.push(name, value)
+  }
+  return flat
+}
+
+/** The object of names and values that stand in turn, from a place on. */
+export function unflatten(flat: readonly (string | Buffer | null)[], from: number): Record<string, string> {
+  const metadata: Record<string, string> = {}
+  for (let place = from; place + 1 < flat.length; place += 2) {
+    const name = flat[place] as string
+    const value = flat[place + 1] as string
+    if (name === '__proto__') {
+      // A header's name may be anything.
+      Object.defineProperty(metadata, name, { value, writable: true, enumerable: true, configurable: true })
+    } else {
+      metadata[name] = value
+    }
+  }
+  return metadata
+}
+
+/** Milliseconds of an argument about one call: at least 0, endless is fine. */
+export function timeOf(name: string, value: number | undefined, sender: Sender): number | undefined {
+  if (value === undefined) {
+    return undefined
+  }
+  if (typeof value !== 'number' || Number.isNaN(value) || value < 0) {
+    throw fault('INVALID_REQUEST', badTime(name, value), { ...sender })
+  }
+  return value
+}
+
+/** Milliseconds of an option. */
+export function optionTime(name: string, value: number | undefined): number | undefined {
+  if (value !== undefined && (typeof value !== 'number' || Number.isNaN(value) || value < 0)) {
+    throw fault('INVALID_OPTIONS', badTime(name, value))
+  }
+  return value
+}
+
+function badTime(name: string, value: unknown): string {
+  const given = typeof value === 'number' ? String(value) : typeName(value)
+  return `${name}: expected at least 0 milliseconds, got ${given}`
+}

@@ -1,0 +1,19 @@
+/**
+ * Bindings to outside systems, described in component YAML, inside your own process.
+ *
+ * `Client` calls bindings and receives events. Every error is a `BindwrightError`. Times are milliseconds.
+ *
+ * @packageDocumentation
+ */
+export { type CallManyOptions, type CallOptions, Client } from './client.js'
+export type { ErrorCode } from './codes.js'
+export type { ComponentInfo, Ledger, Reload } from './components.js'
+export type { Data, Metadata } from './data.js'
+export { BindwrightError } from './errors.js'
+export { BindingEvent } from './event.js'
+export { Events } from './events.js'
+export type { BatchAnswer, BatchHandler, Handler } from './handling.js'
+export type { Logger, LogLevel, LogRecord } from './logs.js'
+export type { ClientOptions } from './options.js'
+export { type Emission, Outcome } from './outcomes.js'
+export { Reply } from './reply.js'

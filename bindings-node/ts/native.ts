@@ -1,0 +1,255 @@
+/** The native library: how it is found, and what it has. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { ErrorCode } from './codes.js'
+
+/** Everything that an error of core knows. */
+export interface ErrorParts {
+  readonly text: string
+  readonly message: string
+  readonly code: ErrorCode
+  readonly component?: string
+  readonly operation?: string
+  readonly retriable?: boolean
+  readonly backend?: string
+  readonly whatToDo: string
+  readonly place?: string
+}
+
+/** Data, then names and values in turn. */
+export type ReplyParts = [data: Buffer | null, ...flat: string[]]
+
+export interface LedgerParts {
+  readonly attempts?: number
+  readonly longestMs?: number
+  readonly pausesMs?: number
+}
+
+export interface ComponentParts {
+  readonly name: string
+  readonly type: string
+  readonly version: string
+  readonly input: boolean
+  readonly output: boolean
+  readonly state: 'idle' | 'ready' | 'connecting' | 'degraded' | 'failed'
+  readonly error?: ErrorParts
+  readonly redelivery?: LedgerParts
+  readonly retries?: LedgerParts
+}
+
+export interface ReloadParts {
+  readonly added: string[]
+  readonly changed: string[]
+  readonly removed: string[]
+  readonly faults: ErrorParts[]
+}
+
+export interface NativeEmission {
+  binding: string
+  operation: string
+  data: Uint8Array | undefined
+  metadata: string[] | undefined
+}
+
+export interface NativeOutcome {
+  place: number
+  kind: 'ack' | 'retry' | 'drop' | 'deadLetter' | 'emit'
+  afterMs?: number | undefined
+  cause?: [code: string, text: string] | undefined
+  emissions?: NativeEmission[]
+}
+
+export interface NativeBatch {
+  readonly length: number
+  data(place: number): Buffer | null
+  metadata(place: number): string[]
+  attempt(place: number): number
+  trace(place: number): string[] | null
+  begin(place: number): boolean
+  ack(from: number, to: number): number
+  settle(outcomes: NativeOutcome[]): number
+  release(from: number): void
+}
+
+export interface NativeSubscription {
+  /** Whether the time of handlers counts. */
+  readonly isTimed: boolean
+  ready(key: number | undefined, keeps: boolean): Promise<boolean>
+  take(max: number): NativeBatch | null
+  close(drainMs: number): Promise<void>
+}
+
+export type HandOut = 'events' | 'batches' | 'freely'
+
+export interface NativeClient {
+  readonly transport: string
+  invoke(
+    key: number | undefined,
+    name: string,
+    operation: string,
+    data: Uint8Array | undefined,
+    flat: string[] | undefined,
+    timeoutMs: number | undefined,
+  ): Promise<ReplyParts>
+  invokeMany(
+    key: number | undefined,
+    name: string,
+    operation: string,
+    data: (Uint8Array | undefined)[],
+    flat: (string[] | undefined)[],
+    timeoutMs: number | undefined,
+  ): Promise<(ReplyParts | ErrorParts)[]>
+  subscribe(name: string, handOut: HandOut): Promise<NativeSubscription>
+  components(): ComponentParts[]
+  faults(): ErrorParts[]
+  addComponent(text: string): string[]
+  removeComponent(name: string): void
+  ready(key: number | undefined, timeoutMs: number | undefined): Promise<void>
+  reload(): Promise<ReloadParts>
+  close(drainMs: number | undefined): Promise<void>
+}
+
+export interface NativeOptions {
+  resources?: string[] | undefined
+  appId?: string | undefined
+  transport?: string | undefined
+  timeoutMs?: number | undefined
+  hotReload?: boolean | undefined
+}
+
+export interface LogLine {
+  readonly level: 'error' | 'warn' | 'info' | 'debug' | 'trace'
+  readonly target: string
+  readonly message: string
+  readonly fields: string[]
+  readonly time: number
+}
+
+/** Binding, operation, data, flat metadata, code of the error. */
+export interface InvocationParts {
+  readonly binding: string
+  readonly operation: string
+  readonly data: Buffer | null
+  readonly metadata: string[]
+  readonly error?: ErrorCode
+}
+
+export interface ProgressParts {
+  readonly deliveries: number
+  readonly ending?: 'ack' | 'drop' | 'dead_letter' | 'emit' | 'held'
+  readonly cause?: [code: string, text: string]
+}
+
+export interface NativePushedEvent {
+  progress(): ProgressParts
+  wait(deliveries: number | undefined, timeoutMs: number): Promise<ProgressParts>
+}
+
+export interface AnswerConditions {
+  operation?: string | undefined
+  times?: number | undefined
+  delayMs?: number | undefined
+}
+
+/** What a function of a test answers: data and flat metadata, or an error's code and message. */
+export interface FunctionAnswer {
+  data?: Uint8Array | undefined
+  metadata?: string[] | undefined
+  code?: string | undefined
+  message?: string | undefined
+}
+
+export interface NativeSandbox {
+  invocations(binding: string | undefined): InvocationParts[]
+  forget(): void
+  waitFor(binding: string, operation: string | undefined, count: number, timeoutMs: number): Promise<InvocationParts[]>
+  reply(
+    binding: string,
+    data: Uint8Array | undefined,
+    metadata: string[] | undefined,
+    conditions: AnswerConditions,
+  ): void
+  replyWith(
+    binding: string,
+    answer: (invocation: InvocationParts) => FunctionAnswer,
+    conditions: AnswerConditions,
+  ): void
+  fail(binding: string, code: string, message: string | undefined, conditions: AnswerConditions): void
+  push(
+    binding: string,
+    data: Uint8Array | undefined,
+    metadata: string[] | undefined,
+    key: string | undefined,
+  ): NativePushedEvent
+  end(): void
+}
+
+interface Native {
+  NativeClient: { open(options: NativeOptions): NativeClient }
+  NativeSandbox: { open(longestPauseMs: number | undefined): NativeSandbox }
+  DevBroker: { start(port: number): { readonly bootstrap: string; stop(): void } }
+  abortCall(key: number): void
+  describeError(
+    code: string,
+    message: string,
+    component: string | undefined,
+    operation: string | undefined,
+    advice: string | undefined,
+  ): ErrorParts
+  followLogs(ring: () => void): void
+  wantLogs(level: string): boolean
+  takeLogs(): LogLine[]
+  runCommand(args: string[]): number
+  version(): string
+}
+
+const load = createRequire(__filename)
+
+export const native: Native = find()
+
+/**
+ * What a call becomes that is made while its worker thread is being terminated: then the native part can neither answer
+ * nor throw. It never settles, so that whoever calls in a loop lets the thread end.
+ */
+export const endless: Promise<never> = new Promise(() => undefined)
+
+function find(): Native {
+  // Of a build from the sources.
+  const own = join(__dirname, '..', 'bindwright.node')
+  if (existsSync(own)) {
+    return load(own) as Native
+  }
+  const name = `bindwright-${triple()}`
+  try {
+    return load(name) as Native
+  } catch (cause) {
+    throw new Error(absence(name, cause), { cause })
+  }
+}
+
+function triple(): string {
+  const { platform, arch } = process
+  if (platform === 'linux') {
+    return `${platform}-${arch}-${isMusl() ? 'musl' : 'gnu'}`
+  }
+  return platform === 'win32' ? `${platform}-${arch}-msvc` : `${platform}-${arch}`
+}
+
+function isMusl(): boolean {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined
+}
+
+function absence(name: string, cause: unknown): string {
+  const isMissing = (cause as NodeJS.ErrnoException | undefined)?.code === 'MODULE_NOT_FOUND'
+  if (!isMissing) {
+    const text = cause instanceof Error ? cause.message : String(cause)
+    return `bindwright: the native part ${name} is there and cannot be loaded: ${text}`
+  }
+  return (
+    `bindwright: the native part for this machine, the package ${name}, is not installed. ` +
+    'It is an optional dependency of bindwright: install again without --omit=optional and on the kind of machine ' +
+    '(system, processor, C library) that runs the program. Packages exist for: linux-x64-gnu.'
+  )
+}

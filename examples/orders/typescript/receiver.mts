@@ -1,0 +1,20 @@
+// Handles the orders of the binding `checkout` until Ctrl-C.
+import { parseArgs } from 'node:util'
+import { Client } from 'bindwright'
+
+interface Order {
+  orderId: number
+}
+
+const { values } = parseArgs({ options: { resources: { type: 'string' } } })
+const resources = values.resources ?? new URL('../components', import.meta.url)
+
+const client = await Client.open({ resources, logger: console, logLevel: 'warn' })
+
+client.onBinding('checkout', (event) => {
+  // returning settles the event, throwing has it delivered again
+  const order = event.json<Order>()
+  console.log('Received order', order.orderId)
+})
+
+await client.run()
