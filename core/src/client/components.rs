@@ -40,6 +40,16 @@ impl Client {
         self.0.transport.components()
     }
 
+    /// The operations of the output binding `name`, in the order shown to users. Opens it, as a call does.
+    ///
+    /// # Errors
+    /// `COMPONENT_NOT_FOUND`, `UNSUPPORTED_DIRECTION`, and whatever keeps the binding from being opened; `FORKED`,
+    /// `CLOSED`.
+    pub fn operations(&self, name: &str) -> Result<Vec<&'static str>> {
+        let (_under_way, output) = self.output(name)?;
+        Ok(output.operations().to_vec())
+    }
+
     /// Documents that were left out and settings that look wrong, with their places.
     pub fn faults(&self) -> Vec<Error> {
         self.0.transport.faults()

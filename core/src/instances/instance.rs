@@ -317,6 +317,9 @@ impl Instance {
             version: self.component.version.clone(),
             input: self.can_receive(),
             output: self.can_send(),
+            explicit_input: self.component.direction.explicit_input,
+            route: self.receives.route.clone(),
+            ignore_errors: self.component.ignore_errors,
             redelivery: self.open_input().ok().map(|(_, rules)| rules.ledger()),
             retries: self
                 .outbound

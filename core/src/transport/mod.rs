@@ -67,6 +67,12 @@ pub struct ComponentInfo {
     pub input: bool,
     /// Whether it can be invoked.
     pub output: bool,
+    /// Whether its `direction` names the input: an application that is asked what it wants to receive is then not asked.
+    pub explicit_input: bool,
+    /// The path of an HTTP application that its events go to, where its document names one.
+    pub route: Option<String>,
+    /// Whether a start goes on without it when it fails.
+    pub ignore_errors: bool,
     /// How often an event of it is delivered at most, and how long that takes; `None` for what does not receive.
     pub redelivery: Option<Ledger>,
     /// How often a call of it is attempted at most, and how long that takes, within the caller's deadline; `None` for
