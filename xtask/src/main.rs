@@ -5,6 +5,7 @@
 
 mod check_docs;
 mod generate;
+mod grpc;
 mod licences;
 mod metadata;
 mod node_errors;
