@@ -1,0 +1,103 @@
+//! Speaking gRPC to the application: the service `AppCallback`.
+//!
+//! Unlike Dapr, the token goes along with every call, also with the question for bindings, and that is asked again when
+//! it failed.
+
+use std::time::Duration;
+
+use bindwright::Event;
+use bytes::Bytes;
+use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+
+use super::input::Input;
+use super::outcome::{Answer, Outputs};
+use super::tls;
+use crate::http::TOKEN;
+use crate::options::{AppProtocol, Options};
+use crate::proto::BindingEventRequest;
+use crate::proto::app_callback_client::AppCallbackClient;
+use crate::proto::app_callback_health_check_client::AppCallbackHealthCheckClient;
+use crate::proto::binding_event_response::BindingEventConcurrency;
+use crate::trace::{self, Span};
+
+/// How long the application may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(20);
+
+pub(super) struct GrpcApp {
+    channel: Channel,
+    token: Option<AsciiMetadataValue>,
+    longest_answer: usize,
+}
+
+impl GrpcApp {
+    pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
+        let is_secure = options.protocol() == AppProtocol::Grpcs;
+        let scheme = if is_secure { "https" } else { "http" };
+        let base = format!("{scheme}://{}:{port}", super::http::host(&options.app_channel_address));
+        let endpoint = Endpoint::from_shared(base.clone()).map_err(|error| format!("{base}: {error}"))?;
+        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        let channel = if is_secure {
+            endpoint.connect_with_connector_lazy(tls::connector(b"\x02h2", CONNECT)?)
+        } else {
+            endpoint.connect_lazy()
+        };
+        let token = options.app_token.as_ref().and_then(|token| token.expose().parse().ok());
+        Ok(Self { channel, token, longest_answer: options.max_body_size.0.unwrap_or(usize::MAX) })
+    }
+
+    pub(super) async fn wants(&self, input: &Input) -> Result<bool, String> {
+        let mut client = AppCallbackClient::new(self.channel.clone());
+        match client.list_input_bindings(self.request(())).await {
+            Ok(answer) => Ok(answer.into_inner().bindings.contains(&input.name)),
+            // It has no such list, and will have none later.
+            Err(status) if status.code() == Code::Unimplemented => Ok(false),
+            Err(status) => Err(status.to_string()),
+        }
+    }
+
+    pub(super) async fn is_well(&self) -> bool {
+        let mut client = AppCallbackHealthCheckClient::new(self.channel.clone());
+        client.health_check(self.request(())).await.is_ok()
+    }
+
+    pub(super) async fn deliver(&self, event: &Event) -> Result<Answer, String> {
+        let metadata = event.metadata();
+        let texts = metadata.iter().map(|(name, value)| (name.to_owned(), value.text().into_owned()));
+        let mut request = self.request(BindingEventRequest {
+            name: event.binding().to_owned(),
+            // No data at all arrives as Dapr sends it.
+            data: event.body().as_bytes().cloned().unwrap_or(Bytes::from_static(b"null")),
+            metadata: texts.collect(),
+        });
+        let text = |name| metadata.get(name);
+        let span = Span::below(text(trace::TRACEPARENT).as_deref(), text(trace::TRACESTATE).as_deref());
+        let binary = BinaryMetadataValue::from_bytes(&span.binary());
+        request.metadata_mut().insert_bin("grpc-trace-bin", binary);
+        if let Ok(value) = span.traceparent.parse() {
+            request.metadata_mut().insert(trace::TRACEPARENT, value);
+        }
+        let mut client =
+            AppCallbackClient::new(self.channel.clone()).max_decoding_message_size(self.longest_answer);
+        match client.on_binding_event(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let in_parallel = answer.concurrency() == BindingEventConcurrency::Parallel;
+                Ok(Answer::Handled {
+                    has_state: !answer.states.is_empty(),
+                    outputs: Outputs { to: answer.to, data: answer.data, in_parallel },
+                })
+            }
+            Err(status) => Err(format!("error invoking app: {:?}: {}", status.code(), status.message())),
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert(TOKEN, token.clone());
+        }
+        request
+    }
+}

@@ -1,0 +1,262 @@
+//! Speaking HTTP to the application.
+
+use std::time::Duration;
+
+use bindwright::{Event, Metadata};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_openssl::client::legacy::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::input::Input;
+use super::outcome::Answer;
+use super::tls;
+use crate::http::TOKEN;
+use crate::options::{AppProtocol, Options};
+use crate::trace::{self, Span};
+
+/// What a path cannot hold.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'|')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'?')
+    .add(b'%');
+/// How long the application may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The most that an answer may have where requests have no limit.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// How many entries of an event become headers: a map of them has an end.
+const MOST_HEADERS: usize = 1000;
+
+/// Names that mean something between two parties of HTTP, or to the application alone.
+const KEPT_BACK: [&str; 15] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "dapr-api-token",
+    "destination-app-id",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+pub(super) struct HttpApp {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// `http://host:port`
+    base: String,
+    token: Option<HeaderValue>,
+    health_path: String,
+    longest_answer: usize,
+}
+
+impl HttpApp {
+    pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
+        let protocol = options.protocol();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http2_only(protocol == AppProtocol::H2c)
+            .http1_title_case_headers(true)
+            .build(tls::connector(b"\x08http/1.1", CONNECT)?);
+        let scheme = if protocol == AppProtocol::Https { "https" } else { "http" };
+        let base = format!("{scheme}://{}:{port}", host(&options.app_channel_address));
+        base.parse::<Uri>().map_err(|error| format!("{base}: {error}"))?;
+        let token = options.app_token.as_ref().and_then(|token| HeaderValue::from_str(token.expose()).ok());
+        Ok(Self {
+            client,
+            base,
+            token: token.map(|mut token| {
+                token.set_sensitive(true);
+                token
+            }),
+            health_path: path(&options.app_health_check_path),
+            longest_answer: options.max_body_size.0.unwrap_or(LONGEST_ANSWER),
+        })
+    }
+
+    /// It wants the events when it answers OPTIONS with 2xx or 405.
+    pub(super) async fn wants(&self, input: &Input) -> Result<bool, String> {
+        let request = self.request(Method::OPTIONS, &target(input), HeaderMap::new(), Bytes::new())?;
+        let status = self.send(request).await?.status();
+        Ok(status.is_success() || status.as_u16() == 405)
+    }
+
+    /// Whether the application says that it is well.
+    pub(super) async fn is_well(&self) -> bool {
+        let Ok(uri) = format!("{}{}", self.base, self.health_path).parse::<Uri>() else { return false };
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = uri;
+        self.send(request).await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Gives the application an event.
+    pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, String> {
+        // No data at all arrives as Dapr sends it.
+        let body = event.body().as_bytes().cloned().unwrap_or(Bytes::from_static(b"null"));
+        let request = self.request(Method::POST, &target(input), headers(event.metadata()), body)?;
+        let answer = self.send(request).await?;
+        let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer::Http {
+            status: answer.status().as_u16(),
+            retry_after: seconds.map(Duration::from_secs),
+            body: answer.into_body(),
+        })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, String> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(token) = &self.token {
+            headers.insert(TOKEN, token.clone());
+        }
+        let uri =
+            format!("{}{path}", self.base).parse::<Uri>().map_err(|error| format!("{path:?}: {error}"))?;
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
+        let told = |error: &dyn std::error::Error| {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("error invoking app: {error}{cause}")
+        };
+        let answer = self.client.request(request.map(Full::new)).await.map_err(|error| told(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, self.longest_answer).collect().await;
+        let body = body.map_err(|error| format!("error invoking app: its answer cannot be read: {error}"))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+}
+
+/// A host as it stands in an address.
+pub(super) fn host(text: &str) -> String {
+    if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.to_owned() }
+}
+
+/// Where the events of a binding go.
+fn target(input: &Input) -> String {
+    match input.route.as_deref().filter(|route| !route.is_empty()) {
+        Some(route) => path(route),
+        None => format!("/{}", utf8_percent_encode(&input.name, ESCAPED)),
+    }
+}
+
+/// A path with one slash before each segment and `..` resolved; what stands behind a question mark stays.
+fn path(text: &str) -> String {
+    let (text, query) = text.split_once('?').map_or((text, None), |(text, query)| (text, Some(query)));
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("/{}{query}", kept.join("/"))
+}
+
+/// Each entry of the metadata as a header. Names and values that cannot be one are left out: a record must not be held
+/// by what its sender wrote into it.
+fn headers(metadata: &Metadata) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(metadata.len() + 4);
+    for (name, value) in metadata.iter().take(MOST_HEADERS) {
+        let lower = name.to_ascii_lowercase();
+        if KEPT_BACK.contains(&lower.as_str()) || lower.ends_with("-bin") {
+            continue;
+        }
+        let name = match lower.strip_prefix(':') {
+            Some(name) => format!("dapr-{name}"),
+            None if lower.starts_with("grpc-") => format!("dapr-{lower}"),
+            None => lower,
+        };
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&value.bytes())) {
+            headers.insert(name, value);
+        }
+    }
+    let text = |name| metadata.get(name);
+    let span = Span::below(text(trace::TRACEPARENT).as_deref(), text(trace::TRACESTATE).as_deref());
+    headers.remove(trace::TRACESTATE);
+    let context = [(trace::TRACEPARENT, Some(span.traceparent)), (trace::TRACESTATE, span.tracestate)];
+    for (name, value) in context {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_go_to_the_route_or_to_the_name() {
+        let to = |route: Option<&str>| {
+            let input =
+                Input { name: "my orders?".to_owned(), route: route.map(str::to_owned), is_explicit: false };
+            target(&input)
+        };
+        assert_eq!(to(None), "/my%20orders%3F");
+        assert_eq!(to(Some("")), "/my%20orders%3F");
+        for (route, expected) in
+            [("in", "/in"), ("/a//b/../c", "/a/c"), ("../..", "/"), ("/in?x=../1", "/in?x=../1")]
+        {
+            assert_eq!(to(Some(route)), expected, "{route}");
+        }
+    }
+
+    #[test]
+    fn metadata_becomes_headers_but_for_what_http_keeps_for_itself() {
+        let metadata: Metadata = [
+            ("bindings", "input"),
+            ("__offset", "7"),
+            ("Content-Type", "text/plain"),
+            ("Content-Length", "1"),
+            ("Transfer-Encoding", "chunked"),
+            ("Host", "elsewhere"),
+            ("dapr-api-token", "forged"),
+            ("trace-bin", "x"),
+            ("grpc-status", "0"),
+            (":path", "/x"),
+            ("not a name", "x"),
+            ("evil", "a\r\nb: c"),
+            ("umlaut", "ä"),
+        ]
+        .into_iter()
+        .collect();
+        let headers = headers(&metadata);
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["__offset", "bindings", "dapr-grpc-status", "dapr-path", "traceparent", "umlaut"]);
+        assert_eq!(headers["bindings"], "input");
+        assert_eq!(headers["umlaut"].as_bytes(), "ä".as_bytes());
+    }
+}

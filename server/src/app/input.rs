@@ -1,0 +1,136 @@
+//! The life of one input: ask the application whether it wants it, receive, deliver, stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bindwright::{Event, HandOut, Outcome, Subscription};
+use tokio::sync::watch;
+
+use super::channel::Channel;
+use super::outcome;
+use crate::sidecar::Sidecar;
+
+/// How many events of a lane are taken at once.
+const BATCH: usize = 64;
+/// The pauses between attempts to ask, or to open an input.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Which events go where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Input {
+    pub(super) name: String,
+    pub(super) route: Option<String>,
+    /// Its document says that it is wanted: the application is not asked.
+    pub(super) is_explicit: bool,
+}
+
+pub(super) async fn live(
+    sidecar: Arc<Sidecar>,
+    channel: Arc<Channel>,
+    input: Input,
+    mut stop: watch::Receiver<bool>,
+    asked: watch::Sender<bool>,
+) {
+    let subscription = tokio::select! {
+        opened = open(&sidecar, &channel, &input, &asked) => opened,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Some(subscription) = subscription else { return };
+    loop {
+        let batch = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            batch = subscription.next_batch(BATCH, None) => batch,
+        };
+        let Some(batch) = batch else { break };
+        let delivery = Delivery {
+            sidecar: sidecar.clone(),
+            channel: channel.clone(),
+            subscription: subscription.clone(),
+            input: input.clone(),
+        };
+        tokio::spawn(async move { delivery.all(batch).await });
+    }
+    let patience = Duration::from_secs(sidecar.options.dapr_graceful_shutdown_seconds.into());
+    if let Err(error) = subscription.close(patience).await {
+        tracing::warn!(target: "bindwright", binding = input.name, "closing the input: {error}");
+    }
+}
+
+/// Asks, then subscribes; tried again until it works. `None` when the application does not want it.
+async fn open(
+    sidecar: &Sidecar,
+    channel: &Channel,
+    input: &Input,
+    asked: &watch::Sender<bool>,
+) -> Option<Subscription> {
+    let mut pause = PAUSES.0;
+    let mut is_wanted = input.is_explicit;
+    loop {
+        if !is_wanted {
+            match channel.wants(input).await {
+                Ok(true) => is_wanted = true,
+                Ok(false) => {
+                    tracing::info!(target: "bindwright", binding = input.name, "the application does not want events of it");
+                    asked.send_replace(true);
+                    return None;
+                }
+                Err(text) => tracing::warn!(target: "bindwright", binding = input.name,
+                    "the application did not say whether it wants events of it, and is asked again: {text}"),
+            }
+        }
+        asked.send_replace(true);
+        if is_wanted {
+            match sidecar.client.subscribe(&input.name, HandOut::LaneAtATime).await {
+                Ok(subscription) => {
+                    tracing::info!(target: "bindwright", binding = input.name, "events go to the application");
+                    return Some(subscription);
+                }
+                Err(error) => tracing::warn!(target: "bindwright", "{error}"),
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+struct Delivery {
+    sidecar: Arc<Sidecar>,
+    channel: Arc<Channel>,
+    subscription: Subscription,
+    input: Input,
+}
+
+impl Delivery {
+    async fn all(&self, batch: Vec<Event>) {
+        for event in batch {
+            if !self.subscription.begin(&event) {
+                continue;
+            }
+            let began = Instant::now();
+            let outcome = self.one(&event).await;
+            let is_handled = matches!(outcome, Outcome::Ack | Outcome::Emit(_));
+            self.sidecar.metrics.delivered(&self.input.name, is_handled, began.elapsed());
+            if let Outcome::Retry { cause: Some(cause), .. } = &outcome {
+                tracing::warn!(target: "bindwright", binding = self.input.name, attempt = event.attempt(),
+                    "an event was not handled, and comes again: {}", cause.text);
+            }
+            self.subscription.settle(&[(event.token(), outcome)]);
+        }
+    }
+
+    async fn one(&self, event: &Event) -> Outcome {
+        let answered = async {
+            match self.channel.deliver(&self.input, event).await {
+                Ok(answer) => outcome::of(&self.sidecar, event, answer).await,
+                Err(text) => Outcome::failed("APP_UNREACHABLE", text),
+            }
+        };
+        match self.subscription.handler_timeout() {
+            None => answered.await,
+            Some(timeout) => tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
+                Outcome::failed("TIMEOUT", format!("the application did not answer within {timeout:?}"))
+            }),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the application's answer makes of an event.
+//!
+//! 2xx settles it, everything else delivers it again. An answer may name output bindings that something is to be sent
+//! to: `{"to": ["a", "b"], "data": …, "concurrency": "parallel"}`; then the event is settled after all of them took it.
+
+use std::time::Duration;
+
+use bindwright::{Emission, Event, Outcome, Request};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::envelope;
+use crate::sidecar::Sidecar;
+
+/// What is asked of the outputs.
+const CREATE: &str = "create";
+/// How much of an answer that refuses an event is told.
+const SHOWN: usize = 500;
+
+/// An answer of the application.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Over HTTP, where the body may ask for more.
+    Http {
+        status: u16,
+        /// When it wants to be asked again, where it says so.
+        retry_after: Option<Duration>,
+        body: Bytes,
+    },
+    /// Over gRPC, where it says so itself.
+    Handled { outputs: Outputs, has_state: bool },
+}
+
+/// What a body may ask for.
+#[derive(Debug, Deserialize)]
+struct Follows {
+    #[serde(default)]
+    to: Option<Vec<String>>,
+    #[serde(default)]
+    data: Value,
+    #[serde(default)]
+    concurrency: Option<String>,
+    #[serde(default)]
+    state: Option<Vec<IgnoredAny>>,
+}
+
+/// What is sent where; nowhere without names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outputs {
+    pub(super) to: Vec<String>,
+    pub(super) data: Bytes,
+    pub(super) in_parallel: bool,
+}
+
+pub(super) async fn of(sidecar: &Sidecar, event: &Event, answer: Answer) -> Outcome {
+    let (outputs, has_state) = match answer {
+        Answer::Http { status, retry_after, body } if !(200..300).contains(&status) => {
+            return refused(status, retry_after, &body);
+        }
+        Answer::Http { body, .. } => match read(&body) {
+            Ok(read) => read,
+            Err(text) => return Outcome::failed("INVALID_REPLY", text),
+        },
+        Answer::Handled { outputs, has_state } => (outputs, has_state),
+    };
+    if has_state {
+        tracing::warn!(target: "bindwright", binding = event.binding(), "the application's answer has state, which is \
+            not saved: there is no state store here, and Dapr does not save it either");
+    }
+    if outputs.to.is_empty() {
+        return Outcome::Ack;
+    }
+    if outputs.in_parallel {
+        return send_together(sidecar, event, outputs).await;
+    }
+    let emission = |binding| Emission {
+        binding,
+        operation: CREATE.to_owned(),
+        request: Request::new(outputs.data.clone()),
+    };
+    Outcome::Emit(outputs.to.into_iter().map(emission).collect())
+}
+
+fn refused(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
+    let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+    let text =
+        format!("fails to send binding event to http app channel, status code: {status} body: {shown}");
+    match Outcome::failed(format!("APP_STATUS_{status}"), text) {
+        Outcome::Retry { cause, .. } => Outcome::Retry { after: retry_after, cause },
+        other => other,
+    }
+}
+
+/// The outputs that an answer asks for, and whether it has state. What is no JSON object with a list of names is the
+/// application's own affair.
+fn read(body: &[u8]) -> Result<(Outputs, bool), String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Ok((Outputs::default(), false));
+    }
+    let Ok(follows) = serde_json::from_slice::<Follows>(body) else { return Ok((Outputs::default(), false)) };
+    let has_state = follows.state.is_some_and(|state| !state.is_empty());
+    let to = follows.to.unwrap_or_default();
+    if to.is_empty() {
+        return Ok((Outputs::default(), has_state));
+    }
+    let in_parallel = follows.concurrency.is_some_and(|how| how.eq_ignore_ascii_case("parallel"));
+    Ok((Outputs { to, data: envelope::canonical(&follows.data)?.into(), in_parallel }, has_state))
+}
+
+/// All at once; the event is settled when all are done and none failed.
+async fn send_together(sidecar: &Sidecar, event: &Event, outputs: Outputs) -> Outcome {
+    let mut calls = JoinSet::new();
+    for binding in outputs.to {
+        let mut request = Request::new(outputs.data.clone());
+        if let Some(trace) = event.trace_context() {
+            trace.add_to(&mut request.metadata);
+        }
+        let client = sidecar.client.clone();
+        calls.spawn(async move { client.invoke_binding(&binding, CREATE, request, None).await });
+    }
+    let mut outcome = Outcome::Ack;
+    while let Some(ended) = calls.join_next().await {
+        let failed = match ended {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => Outcome::failed(error.code().as_str(), error.to_string()),
+            Err(error) => Outcome::failed("PANIC", error.to_string()),
+        };
+        outcome = failed;
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(body: &str) -> Outputs {
+        read(body.as_bytes()).unwrap().0
+    }
+
+    #[test]
+    fn an_answer_with_names_asks_for_outputs() {
+        let read = outputs(r#" {"to":["a","b"],"data":{"y":1.0,"x":2},"concurrency":"PARALLEL","more":1}"#);
+        let to = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(read, Outputs { to, data: r#"{"x":2,"y":1}"#.into(), in_parallel: true });
+        let read = outputs(r#"{"to":["a"]}"#);
+        assert_eq!(read, Outputs { to: vec!["a".to_owned()], data: "null".into(), in_parallel: false });
+    }
+
+    #[test]
+    fn other_answers_are_the_applications_own_affair() {
+        for body in [
+            "",
+            "ok",
+            "[]",
+            "{}",
+            r#"{"to":[]}"#,
+            r#"{"to":"a"}"#,
+            r#"{"to":[1]}"#,
+            r#"{"to":["a"]"#,
+            "\u{0}",
+        ] {
+            assert_eq!(outputs(body).to, Vec::<String>::new(), "{body}");
+        }
+    }
+
+    #[test]
+    fn state_is_noticed() {
+        assert!(read(br#"{"state":[{"key":"a"}]}"#).unwrap().1);
+        assert!(!read(br#"{"state":[]}"#).unwrap().1);
+    }
+
+    #[test]
+    fn a_refusal_tells_the_status_and_comes_again_when_the_application_says() {
+        let Outcome::Retry { after, cause } = refused(503, Some(Duration::from_secs(7)), b"busy") else {
+            panic!()
+        };
+        assert_eq!(after, Some(Duration::from_secs(7)));
+        let expected = "fails to send binding event to http app channel, status code: 503 body: busy";
+        assert_eq!(cause.unwrap().text, expected);
+    }
+}

@@ -1,0 +1,255 @@
+//! The body of an invocation over HTTP, and the bytes that a component gets from it.
+//!
+//! Dapr reads `data` into generic values and writes them again, so clients see keys in order, numbers as 64-bit
+//! floating point and `<`, `>` and `&` escaped. That happens here, at the edge, and nowhere else. Unlike Dapr, text
+//! that is not UTF-8 or has half a surrogate pair is refused instead of being replaced, and so is what is nested more
+//! than 127 deep. Tests are below and in `tests/`.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
+
+use bindwright::Metadata;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+/// What a caller asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope {
+    pub(crate) operation: String,
+    pub(crate) metadata: Metadata,
+    /// As the component gets it.
+    pub(crate) data: Vec<u8>,
+}
+
+impl Envelope {
+    /// Reads the first JSON value; what comes after it does not count.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        Self::deserialize(&mut reader).map_err(|error| error.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Envelope;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with operation, data and metadata")
+    }
+
+    /// As an object without any of them.
+    fn visit_unit<E>(self) -> Result<Envelope, E> {
+        Ok(Envelope { data: b"null".to_vec(), ..Envelope::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let mut envelope = Envelope::default();
+        let mut data = Value::Null;
+        while let Some(Name(name)) = map.next_key()? {
+            if name.eq_ignore_ascii_case("operation") {
+                envelope.operation = map.next_value::<Option<String>>()?.unwrap_or_default();
+            } else if name.eq_ignore_ascii_case("metadata") {
+                envelope.metadata = map.next_value::<Option<Entries>>()?.unwrap_or_default().0;
+            } else if name.eq_ignore_ascii_case("data") {
+                data = map.next_value()?;
+            } else {
+                map.next_value::<serde::de::IgnoredAny>()?;
+            }
+        }
+        envelope.data = canonical(&data).map_err(A::Error::custom)?;
+        Ok(envelope)
+    }
+}
+
+/// The name of a member, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Default)]
+struct Entries(Metadata);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("metadata as an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut metadata = Vec::<(String, String)>::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let value = map.next_value::<Option<String>>()?.unwrap_or_default();
+                    metadata.push((name, value));
+                }
+                // The last one of a name counts; metadata of a record would have all.
+                let mut known = HashSet::with_capacity(metadata.len());
+                let mut last: Vec<bool> = metadata.iter().rev().map(|(name, _)| known.insert(name)).collect();
+                metadata.retain(|_| last.pop().unwrap_or(true));
+                Ok(Entries(metadata.into_iter().collect()))
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+/// JSON as Go writes it: members by name, no blanks, numbers as floating point.
+pub(crate) fn canonical(value: &Value) -> Result<Vec<u8>, String> {
+    let mut text = String::new();
+    write(value, &mut text)?;
+    Ok(text.into_bytes())
+}
+
+fn write(value: &Value, text: &mut String) -> Result<(), String> {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        Value::Number(number) => {
+            let number = number.as_f64().filter(|number| number.is_finite());
+            write_number(number.ok_or("a number is too large for 64-bit floating point")?, text);
+        }
+        Value::String(content) => write_text(content, text),
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write(item, text)?;
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            text.push('{');
+            for (index, (name, member)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_text(name, text);
+                text.push(':');
+                write(member, text)?;
+            }
+            text.push('}');
+        }
+    }
+    Ok(())
+}
+
+/// The shortest digits that read back the same; with an exponent below 1e-6 and from 1e21.
+fn write_number(number: f64, text: &mut String) {
+    let size = number.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let digits = format!("{number:e}");
+        match digits.split_once("e-") {
+            // Go has `e-07` and makes `e-7` of it; and `e+21`.
+            Some(_) => text.push_str(&digits),
+            None => text.push_str(&digits.replacen('e', "e+", 1)),
+        }
+    } else {
+        let _ = write!(text, "{number}");
+    }
+}
+
+fn write_text(content: &str, text: &mut String) {
+    text.push('"');
+    for character in content.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                let _ = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(body: &str) -> String {
+        String::from_utf8(Envelope::read(body.as_bytes()).unwrap().data).unwrap()
+    }
+
+    #[test]
+    fn data_is_written_as_dapr_writes_it() {
+        for (given, expected) in [
+            (r#"{"operation":"create"}"#, "null"),
+            (r#"{"data":null}"#, "null"),
+            (r#"{"data":"hello"}"#, r#""hello""#),
+            (r#"{"data":"aGk="}"#, r#""aGk=""#),
+            (r#"{"data":{"b":1,"a":"<x>"}}"#, r#"{"a":"\u003cx\u003e","b":1}"#),
+            (r#"{"data":{"b":1,"a":2.0}}"#, r#"{"a":2,"b":1}"#),
+            (r#"{"data":1.0}"#, "1"),
+            (r#"{"data":9007199254740993}"#, "9007199254740992"),
+            (r#"{"data":1e21}"#, "1e+21"),
+            (r#"{"data":123456789012345678901234567890}"#, "1.2345678901234568e+29"),
+            (r#"{"data":0.000001}"#, "0.000001"),
+            (r#"{"data":0.0000001}"#, "1e-7"),
+            (r#"{"data":-0.0}"#, "-0"),
+            (r#"{"data":5.5}"#, "5.5"),
+            (r#"{"data":[1, 2]}"#, "[1,2]"),
+            (r#"{"data":true}"#, "true"),
+            ("{\"data\":\"\\u0001\\u2028&\\/\\b\"}", "\"\\u0001\\u2028\\u0026/\\b\""),
+            (r#"{"DATA":1,"data":2}"#, "2"),
+        ] {
+            assert_eq!(data(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn names_match_in_any_case_and_what_follows_the_value_is_ignored() {
+        let envelope =
+            Envelope::read(br#"{"Operation":"get","METADATA":{"k":"v","K":null,"k":"w"},"x":[{}]} {"#)
+                .unwrap();
+        assert_eq!(envelope.operation, "get");
+        assert_eq!(envelope.metadata.get("k").as_deref(), Some("w"));
+        assert_eq!(envelope.metadata.get("K").as_deref(), Some(""));
+        assert_eq!(envelope.metadata.len(), 2);
+        assert_eq!(Envelope::read(b"null").unwrap().operation, "");
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_refused() {
+        let deep = format!("{{\"data\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        for body in [
+            "",
+            " ",
+            "[]",
+            "5",
+            r#""{\"operation\":\"create\"}""#,
+            r#"{"operation":5}"#,
+            r#"{"metadata":{"k":1}}"#,
+            r#"{"metadata":{"k":true}}"#,
+            r#"{"metadata":{"k":{}}}"#,
+            r#"{"metadata":[]}"#,
+            r#"{"data":1e400}"#,
+            r#"{"data":"\ud800"}"#,
+            r#"{"data":nan}"#,
+            "{",
+            &deep,
+        ] {
+            assert!(Envelope::read(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Envelope::read(b"{\"data\":\"\xff\"}").is_err());
+    }
+}

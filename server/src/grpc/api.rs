@@ -1,0 +1,158 @@
+//! The service `dapr.proto.runtime.v1.Dapr`, as far as bindings need it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bindwright::Metadata;
+use http::HeaderMap;
+use tonic::metadata::{AsciiMetadataKey, BinaryMetadataValue, MetadataMap, MetadataValue};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::DOMAIN;
+use crate::invoke::{self, Asked, Refused};
+use crate::proto::dapr_server::Dapr;
+use crate::proto::{
+    AppConnectionHealthProperties, AppConnectionProperties, GetMetadataRequest, GetMetadataResponse,
+    InvokeBindingRequest, InvokeBindingResponse, RegisteredComponents, SetMetadataRequest, ShutdownRequest,
+};
+use crate::sidecar::{App, Ending, Sidecar};
+use crate::trace::{self, Span};
+
+pub(super) struct Api(pub(super) Arc<Sidecar>);
+
+#[tonic::async_trait]
+impl Dapr for Api {
+    async fn invoke_binding(
+        &self,
+        request: Request<InvokeBindingRequest>,
+    ) -> Result<Response<InvokeBindingResponse>, Status> {
+        let (sent, _, asked) = request.into_parts();
+        let headers = sent.into_headers();
+        let began = Instant::now();
+        let baggage = trace::baggage(&headers).map_err(Status::invalid_argument)?;
+        let span = Span::of_request(&headers);
+        let InvokeBindingRequest { name, data, metadata, operation } = asked;
+        let asked = Asked {
+            name: &name,
+            operation: &operation,
+            data,
+            metadata: with_context(metadata, &headers, &span, baggage),
+            deadline: deadline(&headers, began),
+        };
+        match invoke::run(&self.0, asked).await {
+            Ok(reply) => {
+                let data = reply.body.as_bytes().cloned().unwrap_or_default();
+                let texts = |(name, value): (&str, &bindwright::MetadataValue)| {
+                    (name.to_owned(), value.text().into_owned())
+                };
+                let metadata: HashMap<_, _> = reply.metadata.iter().map(texts).collect();
+                let mut response = Response::new(InvokeBindingResponse { data, metadata });
+                for (name, value) in reply.metadata.iter().take(invoke::MOST_HEADERS) {
+                    put(response.metadata_mut(), &format!("metadata.{name}"), &value.text());
+                }
+                put_span(response.metadata_mut(), &span);
+                Ok(response)
+            }
+            Err(refused) => Err(failed(&name, refused, &span)),
+        }
+    }
+
+    async fn get_metadata(
+        &self,
+        _: Request<GetMetadataRequest>,
+    ) -> Result<Response<GetMetadataResponse>, Status> {
+        let about = self.0.about();
+        let components = about.components.into_iter().map(|one| RegisteredComponents {
+            name: one.name,
+            r#type: one.component_type,
+            version: one.version,
+            capabilities: one.capabilities.into_iter().map(str::to_owned).collect(),
+        });
+        Ok(Response::new(GetMetadataResponse {
+            id: about.id,
+            registered_components: components.collect(),
+            extended_metadata: about.extended.into_iter().collect(),
+            app_connection_properties: about.app.map(app),
+            runtime_version: about.version.to_owned(),
+            enabled_features: Vec::new(),
+        }))
+    }
+
+    async fn set_metadata(&self, request: Request<SetMetadataRequest>) -> Result<Response<()>, Status> {
+        let SetMetadataRequest { key, value } = request.into_inner();
+        self.0.set_extended(key, value).map_err(Status::invalid_argument)?;
+        Ok(Response::new(()))
+    }
+
+    async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<()>, Status> {
+        self.0.end(Ending::Asked);
+        Ok(Response::new(()))
+    }
+}
+
+/// What the caller put into the request, and the context of the call: a `traceparent` of the call's own metadata wins,
+/// as does one that the request names over none.
+fn with_context(
+    asked: HashMap<String, String>,
+    headers: &HeaderMap,
+    span: &Span,
+    baggage: Option<String>,
+) -> Metadata {
+    let names_trace = asked.contains_key(trace::TRACEPARENT);
+    let mut metadata: Metadata = asked.into_iter().collect();
+    if headers.contains_key(trace::TRACEPARENT) || !names_trace {
+        metadata = span.put_into(metadata);
+    }
+    if let Some(baggage) = baggage.filter(|_| metadata.value(trace::BAGGAGE).is_none()) {
+        metadata.add(trace::BAGGAGE, baggage);
+    }
+    metadata
+}
+
+fn deadline(headers: &HeaderMap, began: Instant) -> Option<Instant> {
+    let timeout = headers.get("grpc-timeout")?.to_str().ok().and_then(invoke::grpc_timeout)?;
+    began.checked_add(timeout)
+}
+
+fn failed(name: &str, refused: Refused, span: &Span) -> Status {
+    let explained = refused.cause.as_ref().map(invoke::explanations).unwrap_or_default();
+    let info: HashMap<_, _> =
+        explained.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let details = ErrorDetails::with_error_info(invoke::REASON, DOMAIN, info);
+    let message = invoke::message(name, &refused.text);
+    let mut status = Status::with_error_details(Code::Internal, message, details);
+    for (name, value) in &explained {
+        put(status.metadata_mut(), name, value);
+    }
+    put_span(status.metadata_mut(), span);
+    status
+}
+
+/// Names and values that cannot be metadata of gRPC are left out.
+fn put(metadata: &mut MetadataMap, name: &str, value: &str) {
+    let name = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes());
+    if let (Ok(name), Ok(value)) = (name, MetadataValue::try_from(value)) {
+        metadata.insert(name, value);
+    }
+}
+
+fn put_span(metadata: &mut MetadataMap, span: &Span) {
+    metadata.insert_bin("grpc-trace-bin", BinaryMetadataValue::from_bytes(&span.binary()));
+}
+
+fn app(app: App) -> AppConnectionProperties {
+    AppConnectionProperties {
+        port: app.port.into(),
+        protocol: app.protocol.to_owned(),
+        channel_address: app.address,
+        max_concurrency: i32::try_from(app.concurrency.max(0)).unwrap_or(i32::MAX),
+        health: app.health.map(|health| AppConnectionHealthProperties {
+            health_check_path: health.path,
+            health_probe_interval: health.interval,
+            health_probe_timeout: health.timeout,
+            health_threshold: i32::try_from(health.threshold).unwrap_or(i32::MAX),
+        }),
+    }
+}

@@ -1,0 +1,118 @@
+//! `POST` and `PUT /v1.0/bindings/{name}`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bindwright::{Error, Metadata, Reply};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{Shared, error, json, path, plain, status, unread};
+use crate::envelope::Envelope;
+use crate::invoke::{self, Asked};
+use crate::limits;
+use crate::sidecar::Sidecar;
+use crate::trace::{self, Span};
+
+pub(super) async fn invoke(State(sidecar): Shared, request: Request) -> Response {
+    let name = match path::last_segment(request.uri().path()) {
+        Ok(name) => name,
+        Err(text) => return plain(StatusCode::BAD_REQUEST, text),
+    };
+    let (head, body) = request.into_parts();
+    let baggage = match trace::baggage(&head.headers) {
+        Ok(baggage) => baggage,
+        Err(text) => return plain(StatusCode::BAD_REQUEST, text),
+    };
+    let span = Span::of_request(&head.headers);
+    let mut response = ask(&sidecar, name, body, &span, baggage.as_deref()).await;
+    let headers = response.headers_mut();
+    put(headers, trace::TRACEPARENT, &span.traceparent);
+    if let Some(state) = &span.tracestate {
+        put(headers, trace::TRACESTATE, state);
+    }
+    if let Some(baggage) = &baggage {
+        put(headers, trace::BAGGAGE, baggage);
+    }
+    response
+}
+
+async fn ask(
+    sidecar: &Arc<Sidecar>,
+    name: String,
+    body: Body,
+    span: &Span,
+    baggage: Option<&str>,
+) -> Response {
+    let options = &sidecar.options;
+    let charge = sidecar.budget.charge();
+    let read = limits::read(body, options.max_body_size.0, charge, options.slow_client_timeout).await;
+    // The charge lives until the call is over: the data does.
+    let (body, _charge) = match read {
+        Ok(read) => read,
+        Err(cause) => return unread(cause, "failed deserializing HTTP body"),
+    };
+    let envelope = match Envelope::read(&body) {
+        Ok(envelope) => envelope,
+        Err(text) => {
+            let message = format!("failed deserializing HTTP body: {text}");
+            return error(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", &message);
+        }
+    };
+    drop(body);
+    let mut metadata = span.put_into(envelope.metadata);
+    if let Some(baggage) = baggage {
+        metadata = trace::without(metadata, &[trace::BAGGAGE]);
+        metadata.add(trace::BAGGAGE, baggage.to_owned());
+    }
+    let asked = Asked {
+        name: &name,
+        operation: &envelope.operation,
+        data: envelope.data.into(),
+        metadata,
+        deadline: None::<Instant>,
+    };
+    match invoke::run(sidecar, asked).await {
+        Ok(reply) => answer(reply),
+        Err(refused) => {
+            let message = invoke::message(&name, &refused.text);
+            let mut response = error(StatusCode::INTERNAL_SERVER_ERROR, invoke::REASON, &message);
+            if let Some(cause) = &refused.cause {
+                explain(response.headers_mut(), cause);
+            }
+            response
+        }
+    }
+}
+
+fn answer(reply: Reply) -> Response {
+    let mut response = match reply.body.as_bytes() {
+        None => status(StatusCode::NO_CONTENT),
+        Some(bytes) => json(StatusCode::OK, bytes.clone()),
+    };
+    put_metadata(response.headers_mut(), &reply.metadata);
+    response
+}
+
+/// One header for each entry; names that cannot be one are left out.
+fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) {
+    for (name, value) in metadata.iter().take(invoke::MOST_HEADERS) {
+        put(headers, &format!("metadata.{name}"), &value.text());
+    }
+}
+
+/// What the body cannot say in two members.
+fn explain(headers: &mut HeaderMap, error: &Error) {
+    for (name, value) in invoke::explanations(error) {
+        put(headers, name, &value);
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: &str, value: &str) {
+    let name = HeaderName::try_from(name);
+    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,343 @@
+//! What `bindwright serve` can be told: the flags of daprd that apply, by their names and with their defaults.
+//!
+//! Where Dapr listens on every interface, this listens on loopback until `--dapr-listen-addresses` says otherwise.
+//! Tokens come from the environment only, so that no list of processes shows them. Tests are below.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bindwright::component::{ByteSize, Seconds};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+/// How the application is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AppProtocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS; any certificate is taken.
+    Https,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// gRPC: the service `AppCallback`.
+    Grpc,
+    /// The same over TLS; any certificate is taken.
+    Grpcs,
+}
+
+impl AppProtocol {
+    /// The spelling of `--app-protocol`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+            Self::Grpc => "grpc",
+            Self::Grpcs => "grpcs",
+        }
+    }
+}
+
+/// The most that a request may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxBodySize(pub Option<usize>);
+
+/// What a server is started with. Names and defaults are those of Dapr unless said otherwise.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::doc_markdown, clippy::struct_excessive_bools)] // help texts; flags
+pub struct Options {
+    /// Whose components these are: what `scopes` in their documents name
+    #[arg(long, short = 'a', value_name = "ID", env = "APP_ID")]
+    pub app_id: Option<String>,
+    /// The port of the application that receives events; without one, nothing is received
+    #[arg(long, short = 'p', value_name = "N")]
+    pub app_port: Option<u16>,
+    /// How the application is spoken to
+    #[arg(long, short = 'P', value_enum, default_value = "http", ignore_case = true)]
+    pub app_protocol: AppProtocol,
+    /// Where the application listens
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub app_channel_address: String,
+    /// The same as `--app-protocol https`
+    #[arg(long, hide = true)]
+    pub app_ssl: bool,
+    /// How many events and probes the application gets at once; 0 or less means no limit
+    #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+    pub app_max_concurrency: i64,
+    /// Receive only while the application says that it is well
+    #[arg(long)]
+    pub enable_app_health_check: bool,
+    /// Where it is asked
+    #[arg(long, value_name = "PATH", default_value = "/healthz")]
+    pub app_health_check_path: String,
+    /// How often it is asked, in seconds
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub app_health_probe_interval: u32,
+    /// How long its answer may take, in milliseconds; at most the interval
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub app_health_probe_timeout: u32,
+    /// So many failures after each other mean that it is not well
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub app_health_threshold: u32,
+    /// How long the application may take to say whether it wants the events of a binding
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = options_timeout)]
+    pub app_binding_options_timeout: Duration,
+    /// The port of the HTTP API; 0 takes a free one [default: 3500]
+    #[arg(long, short = 'H', value_name = "N")]
+    pub dapr_http_port: Option<u16>,
+    /// The port of the gRPC API; 0 takes a free one [default: 50001]
+    #[arg(long, short = 'G', value_name = "N")]
+    pub dapr_grpc_port: Option<u16>,
+    /// Another port for metadata and health, where no token is wanted
+    #[arg(long, value_name = "N")]
+    pub dapr_public_port: Option<u16>,
+    /// The port of the metrics for Prometheus; 0 takes a free one [default: 9090, or none where that is taken]
+    #[arg(long, value_name = "N")]
+    pub metrics_port: Option<u16>,
+    /// The addresses to listen on, with commas between [default: 127.0.0.1 and, where there is one, ::1]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub dapr_listen_addresses: Vec<String>,
+    /// A folder of component files, or one such file; may be given more than once [default: what
+    /// BINDWRIGHT_RESOURCES names, else ./components, else ./resources, else none]
+    #[arg(long, short = 'd', value_name = "PATH", value_delimiter = ',', alias = "resources")]
+    pub resources_path: Vec<PathBuf>,
+    /// The old name of `--resources-path`; counts where that is not given
+    #[arg(long, value_name = "PATH", value_delimiter = ',', hide = true)]
+    pub components_path: Vec<PathBuf>,
+    /// The most that the body of a request may have: 4Mi, 500k, …; -1 means the default, 0 no limit
+    #[arg(long, value_name = "SIZE", default_value = "4Mi", value_parser = max_body_size, allow_hyphen_values = true)]
+    pub max_body_size: MaxBodySize,
+    /// The most that the headers of a request may have; HTTP/1 grants another 4Ki
+    #[arg(long, value_name = "SIZE", default_value = "4Ki", value_parser = byte_size)]
+    pub read_buffer_size: usize,
+    /// How long the end may take when it was asked for: handlers finish, calls end
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub dapr_graceful_shutdown_seconds: u32,
+    /// How long the API goes on after the end was asked for, while nothing more is received
+    #[arg(long, value_name = "TIME", value_parser = time_span)]
+    pub dapr_block_shutdown_duration: Option<Duration>,
+    /// error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true,
+        value_parser = ["error", "warn", "warning", "info", "debug", "fatal"])]
+    pub log_level: String,
+    /// Print log lines as JSON
+    #[arg(long)]
+    pub log_as_json: bool,
+    /// Log every call of the API, as JSON
+    #[arg(long)]
+    pub enable_api_logging: bool,
+    /// Not Dapr's: how many connections each port takes at once; what comes beyond them is refused
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub max_connections: usize,
+    /// Not Dapr's: the most that all requests under way may hold together; what comes beyond is refused (503)
+    #[arg(long, value_name = "SIZE", default_value = "256Mi", value_parser = byte_size)]
+    pub max_request_memory: usize,
+    /// Not Dapr's: how long a client may take to send its headers or to go on with its body, and how long a
+    /// connection of HTTP/1 may be idle
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = time_span)]
+    pub slow_client_timeout: Duration,
+    /// The token that callers of the API must show; from `DAPR_API_TOKEN` only.
+    #[arg(skip = secret("DAPR_API_TOKEN"))]
+    pub api_token: Option<Token>,
+    /// The token that the application is shown; from `APP_API_TOKEN` only.
+    #[arg(skip = secret("APP_API_TOKEN"))]
+    pub app_token: Option<Token>,
+}
+
+/// A token, which is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token; none where the text is empty.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the token, told in the same time for all guesses of its length.
+    pub fn is(&self, guess: &[u8]) -> bool {
+        self.0.len() == guess.len() && openssl::memcmp::eq(self.0.as_bytes(), guess)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Options {
+    /// The folders and files of components, where any are named.
+    pub(crate) fn resources(&self) -> Option<&Vec<PathBuf>> {
+        [&self.resources_path, &self.components_path].into_iter().find(|paths| !paths.is_empty())
+    }
+
+    /// How the application is spoken to, the old flag included.
+    pub fn protocol(&self) -> AppProtocol {
+        match self.app_protocol {
+            AppProtocol::Http if self.app_ssl => AppProtocol::Https,
+            AppProtocol::Grpc if self.app_ssl => AppProtocol::Grpcs,
+            other => other,
+        }
+    }
+
+    /// The port of the HTTP API.
+    pub fn http_port(&self) -> u16 {
+        self.dapr_http_port.unwrap_or(3500)
+    }
+
+    /// The port of the gRPC API.
+    pub fn grpc_port(&self) -> u16 {
+        self.dapr_grpc_port.unwrap_or(50001)
+    }
+
+    /// The most of the application's work at once, where there is a limit.
+    pub(crate) fn concurrency(&self) -> Option<usize> {
+        usize::try_from(self.app_max_concurrency).ok().filter(|most| *most > 0)
+    }
+
+    /// What contradicts itself.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if let Some(port) = self.app_port.filter(|port| *port != 0) {
+            for (flag, taken) in [("http", self.http_port()), ("grpc", self.grpc_port())] {
+                if taken == port {
+                    return Some(format!("--app-port: {port} is the port of --dapr-{flag}-port as well"));
+                }
+            }
+        }
+        if self.enable_app_health_check
+            && u64::from(self.app_health_probe_timeout) > u64::from(self.app_health_probe_interval) * 1000
+        {
+            return Some(
+                "--app-health-probe-timeout: expected at most the interval of the probes".to_owned(),
+            );
+        }
+        if self.http_port() != 0 && self.http_port() == self.grpc_port() {
+            return Some("--dapr-http-port and --dapr-grpc-port are the same".to_owned());
+        }
+        self.app_id
+            .as_ref()
+            .filter(|id| id.contains('.'))
+            .map(|id| format!("--app-id: expected a text without dots, got {id:?}"))
+    }
+}
+
+fn secret(variable: &str) -> Option<Token> {
+    std::env::var(variable).ok().and_then(Token::new)
+}
+
+fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
+    let text: StrDeserializer<'de, ValueError> = text.into_deserializer();
+    T::deserialize(text).map_err(|error| error.to_string())
+}
+
+fn time_span(text: &str) -> Result<Duration, String> {
+    read::<Seconds>(text).map(|seconds| seconds.0)
+}
+
+/// Nothing and less mean the default.
+fn options_timeout(text: &str) -> Result<Duration, String> {
+    let negative = text.trim_start().starts_with('-');
+    let given = if negative { Duration::ZERO } else { time_span(text)? };
+    Ok(if given.is_zero() { Duration::from_secs(3) } else { given })
+}
+
+fn byte_size(text: &str) -> Result<usize, String> {
+    let size = read::<ByteSize>(text)?.0;
+    usize::try_from(size).map_err(|_| format!("{size} bytes are more than this machine counts"))
+}
+
+fn max_body_size(text: &str) -> Result<MaxBodySize, String> {
+    match text.trim() {
+        "-1" => byte_size("4Mi").map(Some),
+        other => byte_size(other).map(|size| (size > 0).then_some(size)),
+    }
+    .map(MaxBodySize)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(words: &[&str]) -> Result<Options, String> {
+        let words = ["serve"].into_iter().chain(words.iter().copied());
+        Line::try_parse_from(words).map(|line| line.options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_dapr() {
+        let options = parse(&[]).unwrap();
+        assert_eq!((options.http_port(), options.grpc_port()), (3500, 50001));
+        assert_eq!(options.max_body_size, MaxBodySize(Some(4 << 20)));
+        assert_eq!(options.app_binding_options_timeout, Duration::from_secs(3));
+        assert_eq!((options.concurrency(), options.protocol()), (None, AppProtocol::Http));
+    }
+
+    #[test]
+    fn a_body_of_minus_one_has_the_default_limit_and_of_zero_none() {
+        let limit = |text| parse(&["--max-body-size", text]).unwrap().max_body_size.0;
+        assert_eq!(limit("-1"), Some(4 << 20));
+        assert_eq!(limit("0"), None);
+        assert_eq!(limit("10k"), Some(10_000));
+        assert!(parse(&["--max-body-size", "4KB"]).is_err());
+    }
+
+    #[test]
+    fn a_probe_time_of_nothing_or_less_is_three_seconds() {
+        for text in ["0", "-1s", "0s"] {
+            assert_eq!(options_timeout(text), Ok(Duration::from_secs(3)), "{text}");
+        }
+        assert_eq!(options_timeout("250ms"), Ok(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn old_flags_still_mean_what_they_did() {
+        let options = parse(&["--app-ssl", "--components-path", "a,b"]).unwrap();
+        assert_eq!(options.protocol(), AppProtocol::Https);
+        assert_eq!(options.resources(), Some(&vec![PathBuf::from("a"), PathBuf::from("b")]));
+    }
+
+    #[test]
+    fn ports_that_collide_and_ids_with_dots_are_refused() {
+        for words in [
+            &["--app-port", "3500"][..],
+            &["--app-port", "50001"],
+            &["--dapr-http-port", "9", "--dapr-grpc-port", "9"],
+            &["--app-id", "a.b"],
+            &[
+                "--enable-app-health-check",
+                "--app-health-probe-interval",
+                "1",
+                "--app-health-probe-timeout",
+                "1001",
+            ],
+        ] {
+            assert!(parse(words).unwrap().fault().is_some(), "{words:?}");
+        }
+        assert_eq!(parse(&["--app-id", "a", "--app-port", "80"]).unwrap().fault(), None);
+    }
+
+    #[test]
+    fn a_token_is_compared_as_a_whole_and_never_shown() {
+        let token = Token::new("secret").unwrap();
+        assert!(token.is(b"secret") && !token.is(b"secre") && !token.is(b"secrex") && !token.is(b""));
+        assert_eq!(format!("{token:?}"), "***");
+        assert_eq!(Token::new(""), None);
+    }
+}

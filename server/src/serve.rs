@@ -1,0 +1,227 @@
+//! From options to a running server, and to its end.
+//!
+//! The order is Dapr's: components, then the ports, then the application; `healthz` is well when the application was
+//! asked what it wants. At the end events stop first, then calls. Tests are in `server/tests/`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app;
+use crate::listen::{self, Limits, Speaks};
+use crate::options::Options;
+use crate::sidecar::{Ending, Sidecar};
+use crate::{grpc, http};
+
+/// Where metrics are told when nobody says otherwise.
+const METRICS_PORT: u16 = 9090;
+/// The longest that a start waits for components: each has its `initTimeout`.
+const LONGEST_START: Duration = Duration::from_hours(24);
+/// The pause between two looks at components that are still connecting.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a forced end leaves for the answer to whoever asked.
+const FORCED: Duration = Duration::from_millis(100);
+
+/// A running server.
+pub struct Server {
+    sidecar: Arc<Sidecar>,
+    http: Vec<SocketAddr>,
+    grpc: Vec<SocketAddr>,
+    metrics: Vec<SocketAddr>,
+    ports: JoinSet<()>,
+    closing: watch::Sender<bool>,
+    inputs: app::Inputs,
+}
+
+impl Server {
+    /// Opens the components that `client` has, then the ports. Returns when calls can be made; the application may still
+    /// be missing. Must be called on a runtime.
+    ///
+    /// # Errors
+    /// The error of the first component that cannot be opened within its `initTimeout`, unless its document says
+    /// `ignoreErrors`; `INVALID_OPTIONS` for options that contradict each other or a port that is taken.
+    pub async fn start(client: Client, options: Options) -> Result<Self> {
+        if let Some(fault) = options.fault() {
+            return Err(Error::new(ErrorCode::InvalidOptions, fault));
+        }
+        open_components(&client).await?;
+        let sidecar = Arc::new(Sidecar::new(client, options));
+        let options = &sidecar.options;
+        let closing = watch::Sender::new(false);
+        let mut ports = JoinSet::new();
+        let limits = Limits {
+            connections: options.max_connections,
+            headers: http::header_limit(&sidecar),
+            patience: options.slow_client_timeout,
+        };
+        let services =
+            grpc::services(&sidecar).await.map_err(|fault| Error::new(ErrorCode::Internal, fault))?;
+        let mut open = |listeners: Vec<TcpListener>, router: &Router, speaks| -> Vec<SocketAddr> {
+            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+            for listener in listeners {
+                let (router, closing) = (router.clone(), closing.subscribe());
+                ports.spawn(listen::serve(listener, router, speaks, limits, closing));
+            }
+            addresses
+        };
+        let h2c = !std::env::var("DAPR_HTTP_DISABLE_H2C").is_ok_and(|text| http::is_true(text.as_bytes()));
+        let over_http = Speaks::Http { h2c };
+        let http_addresses =
+            open(bind(options, "HTTP", options.http_port()).await?, &http::api(&sidecar), over_http);
+        let grpc_addresses = open(bind(options, "gRPC", options.grpc_port()).await?, &services, Speaks::Grpc);
+        if let Some(port) = options.dapr_public_port {
+            open(bind(options, "public", port).await?, &http::public(&sidecar), over_http);
+        }
+        let metrics_addresses =
+            match bind(options, "metrics", options.metrics_port.unwrap_or(METRICS_PORT)).await {
+                Ok(listeners) => open(listeners, &metrics(&sidecar), over_http),
+                Err(error) if options.metrics_port.is_some() => return Err(error),
+                // Prometheus itself listens there by default.
+                Err(error) => {
+                    tracing::warn!(target: "bindwright", "nothing tells the metrics: {error}");
+                    Vec::new()
+                }
+            };
+        tracing::info!(target: "bindwright", "serving HTTP on {}", shown(&http_addresses));
+        tracing::info!(target: "bindwright", "serving gRPC on {}", shown(&grpc_addresses));
+        let inputs = app::Inputs::start(&sidecar)
+            .map_err(|fault| Error::new(ErrorCode::InvalidOptions, format!("the application: {fault}")))?;
+        let (http, grpc, metrics) = (http_addresses, grpc_addresses, metrics_addresses);
+        Ok(Self { http, grpc, metrics, sidecar, ports, closing, inputs })
+    }
+
+    /// Where the HTTP API listens.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http
+    }
+
+    /// Where the gRPC API listens.
+    pub fn grpc_addresses(&self) -> &[SocketAddr] {
+        &self.grpc
+    }
+
+    /// Where metrics are told; nowhere if their usual port was taken.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics
+    }
+
+    /// What asks for the end from outside.
+    pub fn ender(&self) -> Ender {
+        Ender(self.sidecar.clone())
+    }
+
+    /// Waits until somebody asks for the end, and ends: inputs first, then, after `--dapr-block-shutdown-duration`, the
+    /// ports, all that within `--dapr-graceful-shutdown-seconds`.
+    pub async fn run(mut self) -> Ending {
+        let mut ending = self.sidecar.watch_ending();
+        let how = ending.wait_for(Option::is_some).await.ok().and_then(|how| *how).unwrap_or(Ending::Forced);
+        if how == Ending::Asked {
+            tokio::select! {
+                () = self.finish() => return Ending::Asked,
+                _ = ending.wait_for(|how| *how == Some(Ending::Forced)) => {}
+            }
+        }
+        tokio::time::sleep(FORCED).await;
+        Ending::Forced
+    }
+
+    async fn finish(&mut self) {
+        let options = &self.sidecar.options;
+        let patience = Duration::from_secs(options.dapr_graceful_shutdown_seconds.into());
+        tracing::info!(target: "bindwright", "ending");
+        if let Some(block) = options.dapr_block_shutdown_duration {
+            self.inputs.stop(patience).await;
+            tokio::select! {
+                () = tokio::time::sleep(block) => {}
+                () = self.inputs.unhealthy() => {}
+            }
+        }
+        let calm = async {
+            self.inputs.stop(patience).await;
+            self.closing.send_replace(true);
+            while self.ports.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(patience, calm).await.is_err() {
+            tracing::warn!(target: "bindwright", "something was still under way at the end");
+        }
+        if let Err(error) = self.sidecar.client.close(patience).await {
+            tracing::warn!(target: "bindwright", "closing: {error}");
+        }
+    }
+}
+
+/// Asks a server to end.
+#[derive(Clone)]
+pub struct Ender(Arc<Sidecar>);
+
+impl Ender {
+    /// Asks; what runs may finish.
+    pub fn end(&self) {
+        self.0.end(Ending::Asked);
+    }
+}
+
+/// A client for the components that the options name; none where no folder is named and none of the usual ones is there.
+///
+/// # Errors
+/// As [`Client::open`].
+pub fn open_client(options: &Options) -> Result<Client> {
+    let mut of_client = ClientOptions {
+        resources: options.resources().cloned(),
+        app_id: options.app_id.clone(),
+        ..ClientOptions::default()
+    };
+    if of_client.resources.is_none() && of_client.resource_paths().is_err() {
+        of_client.resources = Some(Vec::new());
+    }
+    Client::open(of_client)
+}
+
+/// Waits until every component works, or one that must does not.
+async fn open_components(client: &Client) -> Result<()> {
+    for fault in client.faults() {
+        tracing::warn!(target: "bindwright", "{fault}");
+    }
+    let Err(error) = client.ready(LONGEST_START).await else { return Ok(()) };
+    loop {
+        let components = client.components();
+        let is_component = |name: &str| components.iter().any(|one| one.name == name);
+        if error.component_name().is_some_and(is_component) {
+            return Err(error);
+        }
+        // The fault of a document that was left out; Dapr goes on without it.
+        let failed = components.iter().find(|one| one.state == State::Failed && !one.ignore_errors);
+        if let Some(cause) = failed.and_then(|one| one.error.clone()) {
+            return Err(cause);
+        }
+        if components.iter().all(|one| one.state != State::Connecting) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn bind(options: &Options, what: &str, port: u16) -> Result<Vec<TcpListener>> {
+    listen::bind(&options.dapr_listen_addresses, port).await.map_err(|error| {
+        Error::new(ErrorCode::InvalidOptions, format!("the {what} port {port} cannot be opened"))
+            .backend(error.to_string())
+            .advice("Name another port, or end what listens there.")
+    })
+}
+
+fn metrics(sidecar: &Arc<Sidecar>) -> Router {
+    let sidecar = sidecar.clone();
+    let scrape = move || async move { sidecar.metrics.shown() };
+    Router::new().route("/", get(scrape.clone())).route("/metrics", get(scrape))
+}
+
+fn shown(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
