@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 WHEELS := target/wheels
 
 # What ends up in the wheel.
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find core/src core/Cargo.toml cli/src cli/Cargo.toml -type f)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find core/src core/Cargo.toml cli/src cli/Cargo.toml server/src server/Cargo.toml -type f)
 PYTHON_SOURCES := $(shell find bindings-python -type f \( -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \
     -o -name py.typed -o -name README.md \) -not -path '*/tests/*' 2>/dev/null)
 

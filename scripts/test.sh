@@ -27,6 +27,7 @@ run_pytest() {
 part rust cargo test --release --workspace --quiet
 part python run_pytest bindings-python/tests
 part servers run_pytest tests/servers
+part serve run_pytest tests/serve
 [ -d bindings-node ] && part node make --no-print-directory -C bindings-node test
 [ -d bindings-uniffi ] && part java make --no-print-directory -C bindings-uniffi test
 part packages run_pytest tests/packages

@@ -5,6 +5,7 @@
 //! standard error. Tests are in `cli/tests/`.
 
 mod commands;
+mod log_lines;
 mod shown;
 mod signals;
 mod terminal;

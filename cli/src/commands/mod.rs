@@ -12,7 +12,9 @@ mod explain;
 mod file;
 mod invoke;
 mod man;
+mod run;
 mod schema;
+mod serve;
 mod tail;
 mod types;
 mod version;
@@ -79,7 +81,9 @@ commands! {
     Dev(dev::Dev);
     Explain(explain::Explain);
     Man(man::Man);
+    Run(run::Run);
     Schema(schema::Schema);
+    Serve(serve::Serve);
     Types(types::Types);
     Version(version::Version);
 }
