@@ -1,0 +1,49 @@
+"""Dapr's SDK for Go against `bindwright serve`, unmodified: as client and as application."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ports import free_ports
+from sidecar import HERE, PATIENCE, Process, Sidecar
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of `go/`, built."""
+    go = shutil.which("go")
+    out = tmp_path_factory.mktemp("go") / "program"
+    if go is None:
+        if os.environ.get("CI"):
+            raise AssertionError("CI needs Go")
+        pytest.skip("no Go")
+    built = subprocess.run(
+        [go, "build", "-o", out, "."], cwd=HERE / "go", capture_output=True, text=True, check=False, timeout=900
+    )
+    if built.returncode != 0:
+        if os.environ.get("CI"):
+            raise AssertionError(built.stderr)
+        pytest.skip(f"Dapr's SDK cannot be had: {built.stderr}")
+    return out
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_program_sends_and_its_application_receives_everything(
+    protocol: str, program: Path, components: Path
+) -> None:
+    (port,) = free_ports(1)
+    with (
+        Process([program, "app", protocol, str(port)]) as application,
+        Sidecar(components, "--app-port", str(port), "--app-protocol", protocol) as sidecar,
+    ):
+        sidecar.wait_until_ready()
+        with Process([program, "send"], sidecar.variables) as sender:
+            assert "couldn't find output binding nothing" in sender.line("failed: ")
+            assert sender.line("components: ") == "checkout"
+            assert sender.process.wait(timeout=PATIENCE) == 0
+        assert application.line("failed ") == "2"
+        assert [application.line("received ") for _ in range(5)] == ["1", "2", "3", "4", "5"]

@@ -1,0 +1,45 @@
+"""Dapr's SDK for JavaScript against `bindwright serve`, unmodified: as client and as application."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ports import free_ports
+from sidecar import HERE, PATIENCE, Process, Sidecar
+
+FOLDER = HERE / "javascript"
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    """Node, with the SDK installed."""
+    found = shutil.which("node")
+    if found is not None and not (FOLDER / "node_modules" / "@dapr").exists():
+        installed = subprocess.run(["npm", "ci"], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=600)
+        if installed.returncode != 0:
+            found = None
+    if found is None:
+        if os.environ.get("CI"):
+            raise AssertionError("CI needs Node and the SDK")
+        pytest.skip("no Node, or its packages cannot be had")
+    return found
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_program_sends_and_its_application_receives_everything(protocol: str, node: str, components: Path) -> None:
+    (port,) = free_ports(1)
+    with (
+        Sidecar(components, "--app-port", str(port), "--app-protocol", protocol) as sidecar,
+        Process([node, FOLDER / "app.mjs", protocol, str(port)], sidecar.variables) as application,
+    ):
+        sidecar.wait_until_ready()
+        with Process([node, FOLDER / "send.mjs", protocol], sidecar.variables) as sender:
+            assert "couldn't find output binding nothing" in sender.line("failed: ")
+            assert sender.line("components: ") == "checkout"
+            assert sender.process.wait(timeout=PATIENCE) == 0
+        assert application.line("failed ") == "2"
+        assert [application.line("received ") for _ in range(5)] == ["1", "2", "3", "4", "5"]
