@@ -11,6 +11,9 @@ import pytest
 from ports import free_ports
 from sidecar import HERE, PATIENCE, Process, Sidecar
 
+# The first time its packages are fetched and built.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:

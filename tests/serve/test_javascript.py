@@ -14,6 +14,10 @@ from sidecar import HERE, PATIENCE, Process, Sidecar
 FOLDER = HERE / "javascript"
 
 
+# The first time its packages are fetched and built.
+pytestmark = pytest.mark.timeout(900)
+
+
 @pytest.fixture(scope="module")
 def node() -> str:
     """Node, with the SDK installed."""
