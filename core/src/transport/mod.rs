@@ -56,6 +56,7 @@ impl TransportKind {
 /// What a component can do, and how it is.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools)] // facts that have nothing to do with each other
 pub struct ComponentInfo {
     /// The name that calls use.
     pub name: String,
