@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// log lines go to the standard error. Tokens come from the environment: DAPR_API_TOKEN, which callers must show, and
 /// APP_API_TOKEN, which the application is shown. More is in docs/serve.md.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // a help text
 pub(crate) struct Serve {
     #[command(flatten)]
     options: Options,
