@@ -252,4 +252,73 @@ mod tests {
         }
         assert!(Envelope::read(b"{\"data\":\"\xff\"}").is_err());
     }
+
+    #[test]
+    fn random_bodies_are_read_or_refused_and_what_was_read_reads_the_same_again() {
+        let parts = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"data\"",
+            "\"operation\"",
+            "\"metadata\"",
+            "\"\\u00",
+            "\"a\"",
+            "null",
+            "true",
+            "-",
+            "1",
+            "e",
+            "9",
+            ".5",
+            "E+",
+            "\\",
+            " ",
+            "\n",
+            "\u{2028}",
+            "\"<&>\"",
+            "{\"data\":",
+            "{\"operation\":\"create\",\"data\":",
+            "ä",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut read = 0;
+        for _ in 0..50_000 {
+            let mut body = String::new();
+            for _ in 0..random.usize(1..12) {
+                body.push_str(parts[random.usize(..parts.len())]);
+            }
+            let mut body = body.into_bytes();
+            if random.u8(..) == 0 {
+                let at = random.usize(..body.len());
+                body[at] = random.u8(..);
+            }
+            if let Ok(envelope) = Envelope::read(&body) {
+                let value: Value =
+                    serde_json::from_slice(&envelope.data).unwrap_or_else(|error| panic!("{seed}: {error}"));
+                assert_eq!(canonical(&value).unwrap(), envelope.data, "{seed}");
+                read += 1;
+            }
+        }
+        assert!(read > 50, "{seed}: {read} were read");
+    }
+
+    #[test]
+    fn random_numbers_are_written_so_that_they_read_the_same() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..50_000 {
+            let number = f64::from_bits(random.u64(..));
+            if number.is_finite() {
+                let mut text = String::new();
+                write_number(number, &mut text);
+                assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits(), "{seed}: {text}");
+                assert!(serde_json::from_str::<Value>(&text).is_ok(), "{seed}: {text}");
+            }
+        }
+    }
 }

@@ -93,8 +93,8 @@ pub(crate) fn grpc_timeout(text: &str) -> Option<Duration> {
     }
     let count: u64 = digits.parse().ok()?;
     Some(match unit {
-        "H" => Duration::from_secs(count * 3600),
-        "M" => Duration::from_secs(count * 60),
+        "H" => Duration::from_hours(count),
+        "M" => Duration::from_mins(count),
         "S" => Duration::from_secs(count),
         "m" => Duration::from_millis(count),
         "u" => Duration::from_micros(count),
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn time_outs_of_grpc_are_read_and_nonsense_is_not() {
         assert_eq!(grpc_timeout("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_hours(99_999_999)));
         assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
         for text in ["", "S", "5", "5s", "-5S", "123456789S", "5é", "+5S"] {
             assert_eq!(grpc_timeout(text), None, "{text}");

@@ -25,7 +25,7 @@ const LEAST_BUFFER: usize = 8192;
 /// How many requests one connection may have under way.
 const MOST_STREAMS: u32 = 1000;
 /// A connection with HTTP/2 that is silent is asked whether it lives.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a port rests when the operating system gives no more connections.
 const REST: Duration = Duration::from_millis(100);
@@ -146,10 +146,7 @@ async fn attend(
         // Nothing is under way.
         _ = closing.wait_for(|closing| *closing) => return,
     };
-    let is_http2 = match began {
-        Ok(Ok(is_http2)) => is_http2,
-        _ => return,
-    };
+    let Ok(Ok(is_http2)) = began else { return };
     let allowed = match speaks {
         Speaks::Grpc => is_http2,
         Speaks::Http { h2c } => h2c || !is_http2,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -35,9 +34,16 @@ pub struct Server {
     http: Vec<SocketAddr>,
     grpc: Vec<SocketAddr>,
     metrics: Vec<SocketAddr>,
-    ports: JoinSet<()>,
-    closing: watch::Sender<bool>,
+    ports: Ports,
     inputs: app::Inputs,
+}
+
+/// All ports, and their end.
+struct Ports {
+    addresses: Vec<String>,
+    limits: Limits,
+    serving: JoinSet<()>,
+    closing: watch::Sender<bool>,
 }
 
 impl Server {
@@ -54,47 +60,32 @@ impl Server {
         open_components(&client).await?;
         let sidecar = Arc::new(Sidecar::new(client, options));
         let options = &sidecar.options;
-        let closing = watch::Sender::new(false);
-        let mut ports = JoinSet::new();
-        let limits = Limits {
-            connections: options.max_connections,
-            headers: http::header_limit(&sidecar),
-            patience: options.slow_client_timeout,
-        };
         let services =
             grpc::services(&sidecar).await.map_err(|fault| Error::new(ErrorCode::Internal, fault))?;
-        let mut open = |listeners: Vec<TcpListener>, router: &Router, speaks| -> Vec<SocketAddr> {
-            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-            for listener in listeners {
-                let (router, closing) = (router.clone(), closing.subscribe());
-                ports.spawn(listen::serve(listener, router, speaks, limits, closing));
-            }
-            addresses
-        };
         let h2c = !std::env::var("DAPR_HTTP_DISABLE_H2C").is_ok_and(|text| http::is_true(text.as_bytes()));
         let over_http = Speaks::Http { h2c };
-        let http_addresses =
-            open(bind(options, "HTTP", options.http_port()).await?, &http::api(&sidecar), over_http);
-        let grpc_addresses = open(bind(options, "gRPC", options.grpc_port()).await?, &services, Speaks::Grpc);
+        let mut ports = Ports::new(&sidecar);
+        let api = http::api(&sidecar);
+        let http_addresses = ports.open("HTTP", options.http_port(), &api, over_http).await?;
+        let grpc_addresses = ports.open("gRPC", options.grpc_port(), &services, Speaks::Grpc).await?;
         if let Some(port) = options.dapr_public_port {
-            open(bind(options, "public", port).await?, &http::public(&sidecar), over_http);
+            ports.open("public", port, &http::public(&sidecar), over_http).await?;
         }
-        let metrics_addresses =
-            match bind(options, "metrics", options.metrics_port.unwrap_or(METRICS_PORT)).await {
-                Ok(listeners) => open(listeners, &metrics(&sidecar), over_http),
-                Err(error) if options.metrics_port.is_some() => return Err(error),
-                // Prometheus itself listens there by default.
-                Err(error) => {
-                    tracing::warn!(target: "bindwright", "nothing tells the metrics: {error}");
-                    Vec::new()
-                }
-            };
+        let port = options.metrics_port.unwrap_or(METRICS_PORT);
+        let metrics = match ports.open("metrics", port, &metrics(&sidecar), over_http).await {
+            Ok(addresses) => addresses,
+            Err(error) if options.metrics_port.is_some() => return Err(error),
+            // Prometheus itself listens there by default.
+            Err(error) => {
+                tracing::warn!(target: "bindwright", "nothing tells the metrics: {error}");
+                Vec::new()
+            }
+        };
         tracing::info!(target: "bindwright", "serving HTTP on {}", shown(&http_addresses));
         tracing::info!(target: "bindwright", "serving gRPC on {}", shown(&grpc_addresses));
         let inputs = app::Inputs::start(&sidecar)
             .map_err(|fault| Error::new(ErrorCode::InvalidOptions, format!("the application: {fault}")))?;
-        let (http, grpc, metrics) = (http_addresses, grpc_addresses, metrics_addresses);
-        Ok(Self { http, grpc, metrics, sidecar, ports, closing, inputs })
+        Ok(Self { sidecar, http: http_addresses, grpc: grpc_addresses, metrics, ports, inputs })
     }
 
     /// Where the HTTP API listens.
@@ -145,8 +136,7 @@ impl Server {
         }
         let calm = async {
             self.inputs.stop(patience).await;
-            self.closing.send_replace(true);
-            while self.ports.join_next().await.is_some() {}
+            self.ports.close().await;
         };
         if tokio::time::timeout(patience, calm).await.is_err() {
             tracing::warn!(target: "bindwright", "something was still under way at the end");
@@ -208,12 +198,44 @@ async fn open_components(client: &Client) -> Result<()> {
     }
 }
 
-async fn bind(options: &Options, what: &str, port: u16) -> Result<Vec<TcpListener>> {
-    listen::bind(&options.dapr_listen_addresses, port).await.map_err(|error| {
-        Error::new(ErrorCode::InvalidOptions, format!("the {what} port {port} cannot be opened"))
-            .backend(error.to_string())
-            .advice("Name another port, or end what listens there.")
-    })
+impl Ports {
+    fn new(sidecar: &Sidecar) -> Self {
+        let options = &sidecar.options;
+        let limits = Limits {
+            connections: options.max_connections,
+            headers: http::header_limit(sidecar),
+            patience: options.slow_client_timeout,
+        };
+        let addresses = options.dapr_listen_addresses.clone();
+        Self { addresses, limits, serving: JoinSet::new(), closing: watch::Sender::new(false) }
+    }
+
+    /// Opens a port on every address; says which these are.
+    async fn open(
+        &mut self,
+        what: &str,
+        port: u16,
+        router: &Router,
+        speaks: Speaks,
+    ) -> Result<Vec<SocketAddr>> {
+        let listeners = listen::bind(&self.addresses, port).await.map_err(|error| {
+            Error::new(ErrorCode::InvalidOptions, format!("the {what} port {port} cannot be opened"))
+                .backend(error.to_string())
+                .advice("Name another port, or end what listens there.")
+        })?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        for listener in listeners {
+            let (router, closing) = (router.clone(), self.closing.subscribe());
+            self.serving.spawn(listen::serve(listener, router, speaks, self.limits, closing));
+        }
+        Ok(addresses)
+    }
+
+    /// Takes no more connections, and waits for what those that are there have under way.
+    async fn close(&mut self) {
+        self.closing.send_replace(true);
+        while self.serving.join_next().await.is_some() {}
+    }
 }
 
 fn metrics(sidecar: &Arc<Sidecar>) -> Router {

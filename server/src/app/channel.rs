@@ -18,7 +18,7 @@ pub(super) struct Channel {
 }
 
 enum Protocol {
-    Http(HttpApp),
+    Http(Box<HttpApp>),
     Grpc(GrpcApp),
 }
 
@@ -26,7 +26,7 @@ impl Channel {
     pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
         let protocol = match options.protocol() {
             AppProtocol::Grpc | AppProtocol::Grpcs => Protocol::Grpc(GrpcApp::new(options, port)?),
-            _ => Protocol::Http(HttpApp::new(options, port)?),
+            _ => Protocol::Http(Box::new(HttpApp::new(options, port)?)),
         };
         let permits = options.concurrency().map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Self { protocol, port, permits, probe_timeout: options.app_binding_options_timeout })

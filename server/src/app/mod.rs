@@ -77,7 +77,7 @@ impl Inputs {
     /// Waits until the application is not well.
     pub(crate) async fn unhealthy(&mut self) {
         if self.health.wait_for(|healthy| !healthy).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

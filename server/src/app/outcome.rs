@@ -182,4 +182,37 @@ mod tests {
         let expected = "fails to send binding event to http app channel, status code: 503 body: busy";
         assert_eq!(cause.unwrap().text, expected);
     }
+
+    #[test]
+    fn random_answers_are_read_without_harm() {
+        let parts = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"to\"",
+            "\"data\"",
+            "\"state\"",
+            "\"concurrency\"",
+            "\"a\"",
+            "null",
+            "1e9",
+            "{\"to\":[\"a\"]",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut asked = 0;
+        for _ in 0..50_000 {
+            let body: String = (0..random.usize(1..10)).map(|_| parts[random.usize(..parts.len())]).collect();
+            if let Ok((outputs, _)) = read(body.as_bytes()) {
+                // What is sent on is JSON, whatever was answered.
+                let is_json = serde_json::from_slice::<Value>(&outputs.data).is_ok();
+                assert!(outputs.to.is_empty() || is_json, "{seed}: {body}");
+                asked += usize::from(!outputs.to.is_empty());
+            }
+        }
+        assert!(asked > 10, "{seed}: {asked}");
+    }
 }

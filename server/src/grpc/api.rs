@@ -55,7 +55,7 @@ impl Dapr for Api {
                 put_span(response.metadata_mut(), &span);
                 Ok(response)
             }
-            Err(refused) => Err(failed(&name, refused, &span)),
+            Err(refused) => Err(failed(&name, &refused, &span)),
         }
     }
 
@@ -116,7 +116,7 @@ fn deadline(headers: &HeaderMap, began: Instant) -> Option<Instant> {
     began.checked_add(timeout)
 }
 
-fn failed(name: &str, refused: Refused, span: &Span) -> Status {
+fn failed(name: &str, refused: &Refused, span: &Span) -> Status {
     let explained = refused.cause.as_ref().map(invoke::explanations).unwrap_or_default();
     let info: HashMap<_, _> =
         explained.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();

@@ -42,23 +42,24 @@ pub(crate) async fn services(sidecar: &Arc<Sidecar>) -> Result<Router, String> {
         .max_encoding_message_size(most);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DaprServer<api::Api>>().await;
-    let described = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTION)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(<DaprServer<api::Api> as NamedService>::NAME)
-        .with_service_name("grpc.health.v1.Health");
-    let alpha = described.build_v1alpha().map_err(|error| error.to_string())?;
-    let described = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTION)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(<DaprServer<api::Api> as NamedService>::NAME)
-        .with_service_name("grpc.health.v1.Health");
-    let reflection = described.build_v1().map_err(|error| error.to_string())?;
-    let routes = Routes::new(api).add_service(health).add_service(reflection).add_service(alpha);
-    let router = routes.into_axum_router();
-    Ok(router
+    let told = |error: tonic_reflection::server::Error| error.to_string();
+    // Older clients ask by the name that the service had first.
+    let newer = described().build_v1().map_err(told)?;
+    let older = described().build_v1alpha().map_err(told)?;
+    let all = Routes::new(api).add_service(health).add_service(newer).add_service(older);
+    Ok(all
+        .into_axum_router()
         .layer(from_fn_with_state(sidecar.clone(), guard))
         .layer(from_fn_with_state(sidecar.clone(), access::note_grpc)))
+}
+
+/// What reflection tells.
+fn described() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTION)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(<DaprServer<api::Api> as NamedService>::NAME)
+        .with_service_name("grpc.health.v1.Health")
 }
 
 /// Checks headers and token, and meters the body.

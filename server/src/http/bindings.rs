@@ -75,7 +75,7 @@ async fn ask(
         deadline: None::<Instant>,
     };
     match invoke::run(sidecar, asked).await {
-        Ok(reply) => answer(reply),
+        Ok(reply) => answer(&reply),
         Err(refused) => {
             let message = invoke::message(&name, &refused.text);
             let mut response = error(StatusCode::INTERNAL_SERVER_ERROR, invoke::REASON, &message);
@@ -87,7 +87,7 @@ async fn ask(
     }
 }
 
-fn answer(reply: Reply) -> Response {
+fn answer(reply: &Reply) -> Response {
     let mut response = match reply.body.as_bytes() {
         None => status(StatusCode::NO_CONTENT),
         Some(bytes) => json(StatusCode::OK, bytes.clone()),

@@ -114,6 +114,7 @@ impl TestApp {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // as every answer
 fn ok(_: &BindingEventRequest, _: usize) -> Result<BindingEventResponse, Status> {
     Ok(BindingEventResponse::default())
 }

@@ -103,16 +103,24 @@ async fn a_forced_end_waits_for_nothing() {
 async fn while_the_end_is_held_up_calls_go_on_and_events_do_not() {
     let app = TestApp::start(|_, _| super::test_app::ok()).await;
     let fixture =
-        Fixture::new().flags(&["--app-port", &app.port.to_string(), "--dapr-block-shutdown-duration", "1s"]);
+        Fixture::new().flags(&["--app-port", &app.port.to_string(), "--dapr-block-shutdown-duration", "3s"]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;
     until("ready", async || server.get("/v1.0/healthz").await.status == StatusCode::NO_CONTENT).await;
     server.post("/v1.0/shutdown", "").await;
     until("ending", async || server.get("/v1.0/healthz/outbound").await.status.as_u16() == 500).await;
-    let sent = server.invoke("orders", r#"{"operation":"create","data":1}"#).await;
-    assert_eq!(sent.status, StatusCode::NO_CONTENT);
+    // What is sent stays: until the inputs are closed something may still be received.
+    until("nothing more received", async || {
+        let sent = server.invoke("orders", r#"{"operation":"create","data":1}"#).await;
+        assert_eq!(sent.status, StatusCode::NO_CONTENT);
+        let received = app.posts("/orders").len();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.size("orders").await > 0 && app.posts("/orders").len() == received
+    })
+    .await;
+    let received = app.posts("/orders").len();
     assert_eq!(tokio::time::timeout(PATIENCE, server.run).await.unwrap().unwrap(), Ending::Asked);
-    assert_eq!(app.posts("/orders").len(), 0);
+    assert_eq!(app.posts("/orders").len(), received);
 }
 
 #[tokio::test(flavor = "multi_thread")]
