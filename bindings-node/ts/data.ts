@@ -31,17 +31,26 @@ export function bytesOf(data: Data, sender: Sender): Uint8Array | undefined {
     return EMPTY
   }
   if (typeof data === 'object') {
-    if (data instanceof Uint8Array) {
+    if (data instanceof Uint8Array && data.length > 0) {
       return data
     }
     if (ArrayBuffer.isView(data)) {
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      return viewOf(data.buffer, sender, data.byteOffset, data.byteLength)
     }
     if (types.isAnyArrayBuffer(data)) {
-      return new Uint8Array(data)
+      return viewOf(data, sender)
     }
   }
   return jsonBytes(data, sender)
+}
+
+function viewOf(buffer: ArrayBufferLike, sender: Sender, ...part: [offset?: number, length?: number]): Uint8Array {
+  try {
+    return new Uint8Array(buffer, ...part)
+  } catch (cause) {
+    // One that was given to another thread looks empty otherwise.
+    throw unsendable(buffer, 'bytes', 'its memory was transferred elsewhere', sender, cause)
+  }
 }
 
 function textBytes(text: string, sender: Sender): Uint8Array {
@@ -56,6 +65,10 @@ function hasLoneSurrogate(text: string): boolean {
 }
 
 function jsonBytes(data: unknown, sender: Sender): Uint8Array {
+  const why = hidden(data)
+  if (why !== undefined) {
+    throw unsendable(data, 'JSON', why, sender)
+  }
   let text: string | undefined
   try {
     text = JSON.stringify(data)
@@ -66,6 +79,19 @@ function jsonBytes(data: unknown, sender: Sender): Uint8Array {
     throw unsendable(data, 'JSON', 'JSON has no such value', sender)
   }
   return Buffer.from(text, 'utf8')
+}
+
+/** Why `JSON.stringify` would write something else than what the value holds; a defect of the program, mostly. */
+function hidden(data: unknown): string | undefined {
+  if (typeof data === 'number') {
+    return Number.isFinite(data) ? undefined : `JSON has no ${data}`
+  }
+  if (types.isPromise(data)) {
+    return 'it was not awaited'
+  }
+  return types.isMap(data) || types.isSet(data)
+    ? 'JSON would show nothing of it; make it an object or an array'
+    : undefined
 }
 
 function unsendable(data: unknown, form: string, why: string, sender: Sender, cause?: unknown): Error {

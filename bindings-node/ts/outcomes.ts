@@ -1,4 +1,5 @@
 /** How an event ends: what handlers return, and what the methods of an event tell. */
+import { types } from 'node:util'
 import { bytesOf, type Data, flatten, type Metadata, timeOf, typeName } from './data.js'
 import { BindwrightError, fault } from './errors.js'
 import type { NativeEmission, NativeOutcome } from './native.js'
@@ -102,7 +103,8 @@ function causeOfFailure(error: unknown): [string, string] {
   if (error instanceof BindwrightError) {
     return [error.code, shortened(error.message)]
   }
-  if (error instanceof Error) {
+  // What Node itself throws is of another realm where tests run in one of their own, as with Jest.
+  if (error instanceof Error || types.isNativeError(error)) {
     return [error.name, shortened(error.message)]
   }
   return [typeName(error), shortened(String(error))]
