@@ -1,7 +1,7 @@
 import { abortable } from './aborting.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
-import { type Handled, handled, withTrace } from './context.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, timeOf, typeName } from './data.js'
+import { type Handled, handled } from './context.js'
+import { bytesOf, type Data, flatten, type Metadata, optionTime, type Sender, timeOf, typeName } from './data.js'
 import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
@@ -10,6 +10,7 @@ import { endless, type HandOut, type NativeClient, type NativeSubscription, nati
 import { type ClientOptions, checkOptions, paths } from './options.js'
 import { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
+import { beginCall } from './tracing.js'
 
 /** What a call may say beside its data. */
 export interface CallOptions {
@@ -101,18 +102,19 @@ export class Client implements AsyncDisposable {
     checkNames(name, operation)
     const sender = { component: name, operation }
     const bytes = bytesOf(data, sender)
-    const flat = withTrace(flatten(options?.metadata, sender))
+    const own = flatten(options?.metadata, sender)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
     const signal = options?.signal
-    if (signal !== undefined) {
-      const begin = (key: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
-      return new Reply(await abortable(signal, sender, begin))
-    }
+    const call = beginCall(name, operation, [own])
+    const flat = call.carried(own)
+    const begin = (key?: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
     try {
-      const parts = await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs)
+      const parts = await (signal === undefined ? begin() : abortable(signal, sender, begin))
       return parts === undefined ? endless : new Reply(parts)
     } catch (thrown) {
-      throw translated(thrown)
+      throw call.failed(translated(thrown))
+    } finally {
+      call.ended()
     }
   }
 
@@ -132,23 +134,26 @@ export class Client implements AsyncDisposable {
     const sender = { component: name, operation }
     const all = Array.from(payloads)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const { sendable, results } = sortOut(all, options?.metadata, sender)
+    const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
     const data = sendable.map((one) => one.bytes)
-    const flat = sendable.map((one) => one.flat)
-    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, flat, timeoutMs)
-    let answers: Awaited<ReturnType<NativeClient['invokeMany']>>
+    const call = beginCall(name, operation, flats)
+    const carried = flats.map((flat) => call.carried(flat))
+    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, carried, timeoutMs)
     try {
-      answers = options?.signal ? await abortable(options.signal, sender, begin) : await begin()
+      const answers = await (options?.signal ? abortable(options.signal, sender, begin) : begin())
+      if (answers === undefined) {
+        return endless
+      }
+      answers.forEach((answer, index) => {
+        const { place } = sendable[index] as { place: number }
+        results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
+      })
+      call.answered(results)
     } catch (thrown) {
-      throw translated(thrown)
+      throw call.failed(translated(thrown))
+    } finally {
+      call.ended()
     }
-    if (answers === undefined) {
-      return endless
-    }
-    answers.forEach((answer, index) => {
-      const { place } = sendable[index] as { place: number }
-      results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
-    })
     return results
   }
 
@@ -403,33 +408,39 @@ function isGenerator(handler: object): boolean {
   return /Generator/.test(Object.prototype.toString.call(handler))
 }
 
+/** A payload that can be sent, and its place among all. */
 interface Sendable {
   readonly place: number
   readonly bytes: Uint8Array | undefined
-  readonly flat: string[] | undefined
 }
 
-/** What can be sent, and the errors of what cannot in their places. */
-function sortOut(
-  payloads: Data[],
-  metadata: CallManyOptions['metadata'],
-  sender: { component: string; operation: string },
-): { sendable: Sendable[]; results: (Reply | BindwrightError)[] } {
+interface Sorted {
+  readonly sendable: Sendable[]
+  /** The metadata of each that can be sent, or one for all. */
+  readonly flats: (string[] | undefined)[]
+  /** The errors of what cannot be sent, in their places. */
+  readonly results: (Reply | BindwrightError)[]
+}
+
+function sortOut(payloads: Data[], metadata: CallManyOptions['metadata'], sender: Sender): Sorted {
   const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
   if (each !== undefined && each.length !== payloads.length) {
     const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
-    throw fault('INVALID_REQUEST', message, sender)
+    throw fault('INVALID_REQUEST', message, { ...sender })
   }
-  const all = each === undefined ? withTrace(flatten(metadata as Metadata | undefined, sender)) : undefined
+  const flats = each === undefined ? [flatten(metadata as Metadata | undefined, sender)] : []
   const results = new Array<Reply | BindwrightError>(payloads.length)
   const sendable: Sendable[] = []
   payloads.forEach((payload, place) => {
     try {
-      const flat = each === undefined ? all : withTrace(flatten(each[place], sender))
-      sendable.push({ place, bytes: bytesOf(payload, sender), flat })
+      const bytes = bytesOf(payload, sender)
+      if (each !== undefined) {
+        flats.push(flatten(each[place], sender))
+      }
+      sendable.push({ place, bytes })
     } catch (error) {
       results[place] = error as BindwrightError
     }
   })
-  return { sendable, results }
+  return { sendable, flats, results }
 }

@@ -1,12 +1,13 @@
 /** Handlers: take a batch, call the handler, settle. */
 import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { callIn, type Handled } from './context.js'
+import type { Handled } from './context.js'
 import { typeName } from './data.js'
 import { BindingEvent } from './event.js'
 import { logFailure } from './logs.js'
 import type { NativeBatch, NativeSubscription } from './native.js'
 import { Outcome } from './outcomes.js'
+import { handle } from './tracing.js'
 
 /** Handles one event. Resolving acks it, rejecting has it delivered again, an `Outcome` says otherwise. */
 export type Handler = (event: BindingEvent) => unknown
@@ -123,7 +124,7 @@ export class Handling {
     const call: Handled = { owner: this.#owner, event, active: true }
     let answer: unknown
     try {
-      answer = callIn(call, this.#registration.handler as Handler, event)
+      answer = handle(this.#name, call, this.#registration.handler as Handler, event)
     } catch (error) {
       this.#failed(work, call, error)
       return undefined
@@ -220,7 +221,7 @@ export class Handling {
     const call: Handled = { owner: this.#owner, event: undefined, active: true }
     let outcomes: Outcome[]
     try {
-      const answer: unknown = await callIn(call, this.#registration.handler as BatchHandler, events)
+      const answer: unknown = await handle(this.#name, call, this.#registration.handler as BatchHandler, events)
       outcomes = outcomesOf(answer, places.length)
     } catch (error) {
       const follows = 'what it did not settle comes again unless its deliveries are used up'
