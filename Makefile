@@ -85,7 +85,8 @@ bench: setup kafka-jars ## measures us beside the peers, prints one table and wr
 	@rm -f $(STAMPS)/wheel
 	$(BIN)/python benches/run.py --write docs/benchmarks.md
 
-faults: setup kafka-jars $(STAMPS)/wheel ## kills and cuts things off under load, counts what arrives and writes it to docs/guarantees.md
+faults: setup kafka-jars $(STAMPS)/wheel $(STAMPS)/node ## kills and cuts things off under load, counts what arrives and writes it to docs/guarantees.md
+	@$(MAKE) --no-print-directory -C bindings-node build
 	@$(BIN)/python tests/faults/run.py --write docs/guarantees.md
 
 servers: setup kafka-jars ## a real Kafka until Ctrl-C
