@@ -6,6 +6,7 @@ import { BindwrightError, fault, guarded, isParts, refused, translated } from '.
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
 import { beginLogging, endLogging } from './logs.js'
+import type { InputName, Operation, OutputName } from './names.js'
 import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
 import { type ClientOptions, checkOptions, paths } from './options.js'
 import { Reply } from './reply.js'
@@ -98,7 +99,12 @@ export class Client implements AsyncDisposable {
    * the time was over before anything was sent. `OUTCOME_UNKNOWN`: it was over afterwards. Others as the backend's
    * answer asks for; the table is in docs/errors.md.
    */
-  async invokeBinding(name: string, operation: string, data?: Data, options?: CallOptions): Promise<Reply> {
+  async invokeBinding<Name extends OutputName>(
+    name: Name,
+    operation: Operation<Name>,
+    data?: Data,
+    options?: CallOptions,
+  ): Promise<Reply> {
     checkNames(name, operation)
     const sender = { component: name, operation }
     const bytes = bytesOf(data, sender)
@@ -124,9 +130,9 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} What concerns all of them, such as `COMPONENT_NOT_FOUND`.
    */
-  async invokeMany(
-    name: string,
-    operation: string,
+  async invokeMany<Name extends OutputName>(
+    name: Name,
+    operation: Operation<Name>,
     payloads: Iterable<Data>,
     options?: CallManyOptions,
   ): Promise<(Reply | BindwrightError)[]> {
@@ -170,9 +176,9 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} `INVALID_OPTIONS`: the binding has a handler already, or an argument cannot be used.
    */
-  onBinding(name: string, handler: Handler): this
-  onBinding(name: string, handler: BatchHandler, options: { batch: number }): this
-  onBinding(name: string, handler: Handler | BatchHandler, options?: { batch?: number }): this {
+  onBinding(name: InputName, handler: Handler): this
+  onBinding(name: InputName, handler: BatchHandler, options: { batch: number }): this
+  onBinding(name: InputName, handler: Handler | BatchHandler, options?: { batch?: number }): this {
     const batch = options?.batch
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
@@ -200,7 +206,7 @@ export class Client implements AsyncDisposable {
    *   event.ack()
    * }
    */
-  events(name: string): Events {
+  events(name: InputName): Events {
     const events = new Events(name, () => this.#subscribe(name, 'freely'))
     for (const known of this.#events) {
       if (known.deref() === undefined) {

@@ -2,6 +2,7 @@
 import { types } from 'node:util'
 import { bytesOf, type Data, flatten, type Metadata, timeOf, typeName } from './data.js'
 import { BindwrightError, fault } from './errors.js'
+import type { Operation, OutputName } from './names.js'
 import type { NativeEmission, NativeOutcome } from './native.js'
 
 /** The most characters of an error's text that go into a dead letter. */
@@ -10,9 +11,9 @@ const MAX_CAUSE_CHARS = 1000
 /** An invocation that a handler asks for in its outcome. */
 export interface Emission {
   /** The component's name. */
-  readonly binding: string
+  readonly binding: OutputName
   /** What it is asked to do; `create` when left out. */
-  readonly operation?: string
+  readonly operation?: Operation
   /** What is sent, as in `invokeBinding`. */
   readonly data?: Data
   /** Names and values. The event's trace context goes along unless one is given. */

@@ -95,35 +95,31 @@ other: OutputName = "orders"  # wrong
 """
 
 RIGHT_TS = """
-import type { InputName, Operation, OutputName, TypedClient } from './names'
-declare class Client {
-  invokeBinding(name: string, operation: string, data?: unknown, options?: { timeoutMs?: number }): Promise<number>
-  invokeMany(name: string, operation: string, payloads: unknown[]): Promise<number[]>
-  onBinding(name: string, handler: (event: { data: Uint8Array }) => Promise<void>): void
-  events(name: string): AsyncIterable<number>
-  close(): Promise<void>
+import { Client, type InputName, type Operation, type OutputName, Outcome } from 'bindwright'
+
+const client = await Client.open({ resources: 'components' })
+const reply = await client.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
+console.log(reply.metadata, await client.invokeMany('records', 'create', [1, 2]))
+client.onBinding('orders', async (event) => Outcome.emit({ binding: 'records', data: event.data }))
+client.onBinding('records', async (events) => console.log(events.length), { batch: 10 })
+for await (const event of client.events('orders')) {
+  event.ack()
 }
-declare const client: Client
-export const typed: TypedClient<Client> = client
-export const reply: Promise<number> = typed.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
-export const replies: Promise<number[]> = typed.invokeMany('records', 'create', [])
-typed.onBinding('orders', async (event) => { event.data.length })
-export const events = typed.events('orders')
-export const closed = typed.close()
 export const name: OutputName = 'records'
 export const source: InputName = 'orders'
 export const operation: Operation<'checkout'> = 'size'
 """
 
 WRONG_TS = """
-import { typed } from './right'
-import type { InputName } from './names'
-typed.invokeBinding('chekout', 'create') // wrong
-typed.invokeBinding('checkout', 'get') // wrong
-typed.invokeBinding('orders', 'create') // wrong
-typed.invokeMany('records', 'size', []) // wrong
-typed.onBinding('order', async () => {}) // wrong
-typed.events('checkout') // wrong
+import { Client, type InputName, Outcome } from 'bindwright'
+const client = await Client.open()
+await client.invokeBinding('chekout', 'create') // wrong
+await client.invokeBinding('checkout', 'get') // wrong
+await client.invokeBinding('orders', 'create') // wrong
+await client.invokeMany('records', 'size', []) // wrong
+client.onBinding('order', async () => {}) // wrong
+client.events('checkout') // wrong
+Outcome.emit({ binding: 'chekout' }) // wrong
 export const name: InputName = 'checkout' // wrong
 """
 
@@ -136,7 +132,7 @@ def project(installed: Installed, tmp_path: Path) -> Path:
         installed.run(
             installed.command, "types", "--language", language, tmp_path / "components", "--out", tmp_path / file
         )
-    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.ts": RIGHT_TS, "wrong.ts": WRONG_TS}.items():
+    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.mts": RIGHT_TS, "wrong.mts": WRONG_TS}.items():
         (tmp_path / file).write_text(text)
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return tmp_path
@@ -176,12 +172,15 @@ def test_the_module_works_at_run_time(project: Path, installed: Installed) -> No
 
 
 def test_typescript_names_are_checked(project: Path) -> None:
-    tsc = shutil.which("tsc")
-    if tsc is None:
-        pytest.skip("tsc is not on the PATH: npm install -g typescript")
-    command = [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
-    code, output = run(project, *command, "right.ts", "names.d.ts")
+    tsc = NODE_PACKAGE / "node_modules" / ".bin" / "tsc"
+    if not (tsc.exists() and (NODE_PACKAGE / "dist").exists()):
+        missing("the package for Node is not built: make test does it")
+    (project / "node_modules").mkdir()
+    (project / "node_modules" / "bindwright").symlink_to(NODE_PACKAGE)
+    (project / "node_modules" / "@types").symlink_to(NODE_PACKAGE / "node_modules" / "@types")
+    command = [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", "node16", "--types", "node"]
+    code, output = run(project, *command, "right.mts", "names.d.ts")
     assert code == 0, output
-    code, output = run(project, *command, "wrong.ts")
+    code, output = run(project, *command, "wrong.mts", "names.d.ts")
     assert code != 0, output
-    assert {int(line) for line in re.findall(r"wrong\.ts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+    assert {int(line) for line in re.findall(r"wrong\.mts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
