@@ -18,7 +18,7 @@ POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
 MOST_COMPRESSED = 20_000_000
 ENTRY_POINT = "PyInit__native"
 
-BEGIN = "<!-- figures: written by `make dist` -->"
+BEGIN = "<!-- figures of {what}: written by `make dist` -->"
 END = "<!-- end of figures -->"
 
 
@@ -32,6 +32,12 @@ class Binary:
 
     exported: list[str]
     glibc: tuple[int, ...]
+
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("exported symbols", ", ".join(f"`{name}`" for name in self.exported)),
+            ("newest glibc version asked for", ".".join(map(str, self.glibc))),
+        ]
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,7 @@ class Wheel:
             ("tag, as auditwheel finds it", f"`{self.tag}`"),
             ("size as downloaded", f"{self.compressed / 1e6:.1f} MB"),
             ("size unpacked", f"{self.unpacked / 1e6:.1f} MB"),
-            ("exported symbols", ", ".join(f"`{name}`" for name in self.library.exported)),
-            ("newest glibc version asked for", ".".join(map(str, self.library.glibc))),
+            *self.library.rows(),
         ]
 
 
@@ -103,15 +108,16 @@ def glibc_faults(binary: Binary) -> list[str]:
     return [f"expected no glibc newer than {'.'.join(map(str, GLIBC))}, found {'.'.join(map(str, binary.glibc))}"]
 
 
-def write_into(document: Path, wheel: Wheel) -> None:
+def write_into(document: Path, what: str, rows: list[tuple[str, str]]) -> None:
     """Replaces what stands between the two markers."""
     text = document.read_text()
-    before, begin, rest = text.partition(BEGIN)
+    first = BEGIN.format(what=what)
+    before, begin, rest = text.partition(first)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise UnfitError(f"{document}: the markers of the figures are missing")
+        raise UnfitError(f"{document}: the markers of the figures of {what} are missing")
     table = io.StringIO()
     print("| | |\n|---|---|", file=table)
-    for name, value in wheel.rows():
+    for name, value in rows:
         print(f"| {name} | {value} |", file=table)
-    document.write_text(f"{before}{BEGIN}\n{table.getvalue()}{END}{after}")
+    document.write_text(f"{before}{first}\n{table.getvalue()}{END}{after}")

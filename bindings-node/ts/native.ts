@@ -247,9 +247,25 @@ function absence(name: string, cause: unknown): string {
     const text = cause instanceof Error ? cause.message : String(cause)
     return `bindwright: the native part ${name} is there and cannot be loaded: ${text}`
   }
+  const built = platformPackages()
+  if (built.length > 0 && !built.includes(name)) {
+    const machines = built.map((other) => other.slice('bindwright-'.length)).join(', ')
+    return `bindwright: there is no native part for this machine, which would be ${name}; there is: ${machines}.`
+  }
   return (
     `bindwright: the native part for this machine, the package ${name}, is not installed. ` +
     'It is an optional dependency of bindwright: install again without --omit=optional and on the kind of machine ' +
-    '(system, processor, C library) that runs the program. Packages exist for: linux-x64-gnu.'
+    '(system, processor, C library) that runs the program.'
   )
+}
+
+/** What the package was published with; nothing in a checkout. */
+function platformPackages(): string[] {
+  try {
+    const { optionalDependencies } = load('../package.json') as { optionalDependencies?: Record<string, string> }
+    return Object.keys(optionalDependencies ?? {})
+  } catch {
+    // A bundler has put us elsewhere.
+    return []
+  }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -37,6 +38,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # What it starts ends with it, and Ctrl-C reaches all of them and not the tests.
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -67,6 +70,11 @@ class Program:
         self._process.send_signal(number)
         return self.wait()
 
+    def ctrl_c(self) -> int:
+        """What the key does: all processes of the program get the signal; returns the exit code."""
+        os.killpg(self._process.pid, signal.SIGINT)
+        return self.wait()
+
     def wait(self) -> int:
         code = self._process.wait(DEADLINE_S)
         self._reader.join(DEADLINE_S)
@@ -88,6 +96,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join()
