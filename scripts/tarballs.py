@@ -20,7 +20,7 @@ LIBRARY = "bindwright.node"
 PLATFORMS = {"linux-x64-gnu": "x86_64-unknown-linux-gnu"}
 """Platform packages, which are the folders in `bindings-node/npm`, and Rust's names of their targets."""
 PLATFORM_FILES = {LIBRARY, "package.json", "README.md", "LICENSE", "THIRD-PARTY-NOTICES"}
-UNWANTED = ("scripts", "dependencies", "devDependencies", "peerDependencies", "bundleDependencies")
+UNWANTED = ("scripts", "dependencies", "devDependencies", "bundleDependencies")
 MAIN_FOLDERS = ("dist/", "bin/")
 MAIN_FILES = {"package.json", "README.md", "LICENSE"}
 
@@ -92,6 +92,7 @@ def check(npm: Npm) -> None:
     faults = []
     for tarball in (npm.main, npm.platform):
         faults += [f"{tarball.file.name} has {field}" for field in UNWANTED if field in tarball.manifest]
+    faults += [f"{peer} is not optional" for peer in needed_peers(npm.main.manifest)]
     version = npm.main.manifest["version"]
     if npm.main.manifest["optionalDependencies"] != {f"bindwright-{name}": version for name in PLATFORMS}:
         faults.append(f"the main package depends on {npm.main.manifest['optionalDependencies']}")
@@ -114,6 +115,12 @@ def check(npm: Npm) -> None:
             faults += [f"{name} has the path {path}" for path in host_paths(content)]
     if faults:
         raise wheels.UnfitError("; ".join(faults))
+
+
+def needed_peers(manifest: dict[str, Any]) -> list[str]:
+    """Peers that npm would install; the others are used where a program has them."""
+    optional = manifest.get("peerDependenciesMeta", {})
+    return [name for name in manifest.get("peerDependencies", {}) if not optional.get(name, {}).get("optional")]
 
 
 def host_paths(content: bytes) -> list[str]:

@@ -93,6 +93,7 @@ def test_the_packages_are_what_they_should_be(npm_packages: tuple[Path, Path]) -
     main, platform = map(tarballs.read, npm_packages)
     for manifest in (main.manifest, platform.manifest):
         assert not manifest.keys() & set(tarballs.UNWANTED)
+        assert tarballs.needed_peers(manifest) == []
         assert manifest["engines"] == {"node": ">=20"}
     assert main.manifest["optionalDependencies"] == {platform.manifest["name"]: main.manifest["version"]}
     assert platform.manifest["version"] == main.manifest["version"]
