@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from npm import NodeProject
 from programs import clean_environment
 
 if TYPE_CHECKING:
@@ -95,19 +95,14 @@ other: OutputName = "orders"  # wrong
 """
 
 RIGHT_TS = """
-import type { InputName, Operation, OutputName, TypedClient } from './names'
-declare class Client {
-  invokeBinding(name: string, operation: string, data?: unknown, options?: { timeoutMs?: number }): Promise<number>
-  invokeMany(name: string, operation: string, payloads: unknown[]): Promise<number[]>
-  onBinding(name: string, handler: (event: { data: Uint8Array }) => Promise<void>): void
-  events(name: string): AsyncIterable<number>
-  close(): Promise<void>
-}
-declare const client: Client
+import { Client, type Reply } from 'bindwright'
+import type { InputName, Operation, OutputName, TypedClient } from './names.d.ts'
+const client: Client = await Client.open()
 export const typed: TypedClient<Client> = client
-export const reply: Promise<number> = typed.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
-export const replies: Promise<number[]> = typed.invokeMany('records', 'create', [])
-typed.onBinding('orders', async (event) => { event.data.length })
+export const reply: Promise<Reply> = typed.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
+export const replies = typed.invokeMany('records', 'create', [])
+typed.onBinding('orders', async (event) => { event.data?.length })
+typed.onBinding('orders', async (events) => { events.length }, { batch: 10 })
 export const events = typed.events('orders')
 export const closed = typed.close()
 export const name: OutputName = 'records'
@@ -116,8 +111,8 @@ export const operation: Operation<'checkout'> = 'size'
 """
 
 WRONG_TS = """
-import { typed } from './right'
-import type { InputName } from './names'
+import { typed } from './right.mjs'
+import type { InputName } from './names.d.ts'
 typed.invokeBinding('chekout', 'create') // wrong
 typed.invokeBinding('checkout', 'get') // wrong
 typed.invokeBinding('orders', 'create') // wrong
@@ -136,7 +131,7 @@ def project(installed: Installed, tmp_path: Path) -> Path:
         installed.run(
             installed.command, "types", "--language", language, tmp_path / "components", "--out", tmp_path / file
         )
-    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.ts": RIGHT_TS, "wrong.ts": WRONG_TS}.items():
+    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.mts": RIGHT_TS, "wrong.mts": WRONG_TS}.items():
         (tmp_path / file).write_text(text)
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return tmp_path
@@ -175,13 +170,33 @@ def test_the_module_works_at_run_time(project: Path, installed: Installed) -> No
     assert (code, output.splitlines()[-1:]) == (0, ["1"]), output
 
 
-def test_typescript_names_are_checked(project: Path) -> None:
-    tsc = shutil.which("tsc")
-    if tsc is None:
-        pytest.skip("tsc is not on the PATH: npm install -g typescript")
-    command = [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
-    code, output = run(project, *command, "right.ts", "names.d.ts")
-    assert code == 0, output
-    code, output = run(project, *command, "wrong.ts")
-    assert code != 0, output
-    assert {int(line) for line in re.findall(r"wrong\.ts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+# How TypeScript finds a package: as Node does, and as bundlers do.
+RESOLUTIONS = {
+    "node16": ["--module", "node16", "--moduleResolution", "node16"],
+    "bundler": ["--module", "esnext", "--moduleResolution", "bundler"],
+}
+LIBRARIES = ["--noEmit", "--lib", "es2023,esnext.disposable"]
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_typescript_names_are_checked(project: Path, node_modules: Path, resolution: str) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    user, options = NodeProject(project), [*RESOLUTIONS[resolution], *LIBRARIES]
+    assert user.compile(*options, "right.mts") == ""
+    output = user.compile(*options, "wrong.mts", code=1)
+    assert {int(line) for line in re.findall(r"wrong\.mts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+
+
+def test_what_typescript_users_get_wrong_is_told(project: Path, node_modules: Path) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    text = (Path(__file__).parent / "wrong.mts").read_text()
+    (project / "wrong.mts").write_text(text)
+    output = NodeProject(project).compile(*RESOLUTIONS["node16"], *LIBRARIES, "wrong.mts", code=1)
+    found = {
+        int(line): said for line, said in re.findall(r"^wrong\.mts\((\d+),\d+\): (error .*)", output, re.MULTILINE)
+    }
+    wanted = {number: line.split(" // ")[1] for number, line in enumerate(text.splitlines(), 1) if " // " in line}
+    assert len(wanted) == 16
+    assert found.keys() == wanted.keys(), output
+    for number, words in wanted.items():
+        assert words in found[number], f"line {number}: expected {words!r} in {found[number]!r}"
