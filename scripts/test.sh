@@ -27,7 +27,11 @@ run_pytest() {
 part rust cargo test --release --workspace --quiet
 part python run_pytest bindings-python/tests
 part servers run_pytest tests/servers
-[ -d bindings-node ] && part node make --no-print-directory -C bindings-node test
+if scripts/tools.sh has-node; then
+    part node make --no-print-directory -C bindings-node test
+else
+    report+=("node       LEFT OUT: there is no Node 20 or newer with npm")
+fi
 [ -d bindings-uniffi ] && part java make --no-print-directory -C bindings-uniffi test
 part packages run_pytest tests/packages
 part faults "$python" tests/faults/run.py --short

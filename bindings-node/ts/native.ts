@@ -231,9 +231,20 @@ function find(): Native {
 function triple(): string {
   const { platform, arch } = process
   if (platform === 'linux') {
-    return `${platform}-${arch}-${isMusl() ? 'musl' : 'gnu'}`
+    const name = `${platform}-${arch}-gnu`
+    // npm installs only what fits. To look at the machine takes milliseconds, and a permission under Deno.
+    return !isInstalled(`bindwright-${name}`) && isMusl() ? `${platform}-${arch}-musl` : name
   }
   return platform === 'win32' ? `${platform}-${arch}-msvc` : `${platform}-${arch}`
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    load.resolve(name)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isMusl(): boolean {

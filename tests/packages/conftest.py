@@ -100,3 +100,10 @@ def project(node_modules: Path, tmp_path: Path) -> NodeProject:
     """A folder of the test's own with the package installed."""
     (tmp_path / "node_modules").symlink_to(node_modules)
     return NodeProject(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def node_broker(node_modules: Path) -> Iterator[str]:
+    """`npx bindwright dev kafka`."""
+    with Program(["npx", "bindwright", "dev", "kafka", "--port", "0"], node_modules.parent) as program:
+        yield program.line("Kafka for development is ready").split()[-1]

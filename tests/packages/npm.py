@@ -27,6 +27,22 @@ import tarballs
 OWN_SETTINGS = {"npm_config_userconfig": os.devnull, "npm_config_loglevel": "error"}
 """What npm on this machine is set to do must not count."""
 
+COMPONENT = """
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: %s}
+spec:
+  type: bindings.kafka
+  version: v1
+  metadata:
+  - {name: brokers, value: "%s"}
+  - {name: authType, value: none}
+  - {name: topics, value: %s}
+  - {name: publishTopic, value: %s}
+  - {name: consumerGroup, value: %s}
+  - {name: initialOffset, value: oldest}
+"""
+
 
 def missing() -> str | None:
     """Why nothing can be tested here: no Node, or one that is too old."""
@@ -106,6 +122,13 @@ class NodeProject:
         settings: list[str | Path] = ["--registry", registry, "--cache", folder / "cache", "--no-audit", "--no-fund"]
         project.run("npm", "install", *settings, *options, "bindwright")
         return project
+
+    def component(self, broker: str, name: str = "checkout", topic: str = "orders") -> Path:
+        """Writes a component that sends to a topic and receives what is in it."""
+        file = self.folder / "components" / f"{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(COMPONENT % (name, broker, topic, topic, f"{name}-{topic}"))
+        return file
 
     def with_types(self) -> NodeProject:
         """As after `npm install --save-dev @types/node`."""

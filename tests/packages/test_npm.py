@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +15,6 @@ if TYPE_CHECKING:
     from conftest import Installed
 
 pytestmark = pytest.mark.timeout(240)
-
-COMPONENT = """
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata: {name: checkout}
-spec:
-  type: bindings.kafka
-  version: v1
-  metadata:
-  - {name: brokers, value: "%s"}
-  - {name: authType, value: none}
-  - {name: topics, value: %s}
-  - {name: publishTopic, value: %s}
-  - {name: consumerGroup, value: %s}
-  - {name: initialOffset, value: oldest}
-"""
 
 # Sends one order, waits until it comes back, and ends.
 ROUND = """
@@ -69,18 +52,6 @@ round().catch((error) => {
 })
 """
 COMPILED = ("--module", "node16", "--lib", "es2023,esnext.disposable")
-
-
-@pytest.fixture(scope="module")
-def node_broker(node_modules: Path) -> Iterator[str]:
-    """`npx bindwright dev kafka`."""
-    with Program(["npx", "bindwright", "dev", "kafka", "--port", "0"], node_modules.parent) as program:
-        yield program.line("Kafka for development is ready").split()[-1]
-
-
-def component(project: NodeProject, broker: str, topic: str) -> None:
-    (project.folder / "components").mkdir()
-    (project.folder / "components" / "checkout.yaml").write_text(COMPONENT % (broker, topic, topic, topic))
 
 
 def write(project: NodeProject, name: str, text: str) -> Path:
@@ -130,7 +101,7 @@ def test_nothing_else_is_installed(node_modules: Path) -> None:
 )
 def test_a_program_sends_and_receives(project: NodeProject, node_broker: str, name: str, text: str) -> None:
     topic = name.replace(".", "-")
-    component(project, node_broker, topic)
+    project.component(node_broker, topic=topic)
     text = text.replace(": Reply", ": bindwright.Reply") if name.endswith(".cts") else text
     text = text.replace("instanceof Bind", "instanceof bindwright.Bind") if name.endswith(".cts") else text
     program = write(project, name, text)
@@ -153,7 +124,7 @@ def test_the_types_are_right_for_each_way_to_import(npm_packages: tuple[Path, Pa
 def test_the_command_works(project: NodeProject, npm_packages: tuple[Path, Path]) -> None:
     version = tarballs.read(npm_packages[0]).manifest["version"]
     assert f"bindwright {version}" in project.run("npx", "bindwright", "version")
-    component(project, "localhost:9092", "orders")
+    project.component("localhost:9092")
     assert project.run("npx", "bindwright", "check", "components") == "1 component, nothing found\n"
     file = project.folder / "components" / "checkout.yaml"
     file.write_text(file.read_text().replace("publishTopic", "publishTopc"))

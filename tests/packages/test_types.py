@@ -171,10 +171,33 @@ def test_the_module_works_at_run_time(project: Path, installed: Installed) -> No
     assert (code, output.splitlines()[-1:]) == (0, ["1"]), output
 
 
-def test_typescript_names_are_checked(project: Path, node_modules: Path) -> None:
+# How TypeScript finds a package: as Node does, and as bundlers do.
+RESOLUTIONS = {
+    "node16": ["--module", "node16", "--moduleResolution", "node16"],
+    "bundler": ["--module", "esnext", "--moduleResolution", "bundler"],
+}
+LIBRARIES = ["--noEmit", "--lib", "es2023,esnext.disposable"]
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_typescript_names_are_checked(project: Path, node_modules: Path, resolution: str) -> None:
     (project / "node_modules").symlink_to(node_modules)
-    program = NodeProject(project)
-    options = ("--noEmit", "--module", "node16", "--lib", "es2023,esnext.disposable", "names.d.ts")
-    assert program.compile(*options, "right.mts") == ""
-    output = program.compile(*options, "wrong.mts", code=2)
+    user, options = NodeProject(project), [*RESOLUTIONS[resolution], *LIBRARIES]
+    assert user.compile(*options, "right.mts", "names.d.ts") == ""
+    output = user.compile(*options, "wrong.mts", "names.d.ts", code=1)
     assert {int(line) for line in re.findall(r"wrong\.mts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+
+
+def test_what_typescript_users_get_wrong_is_told(project: Path, node_modules: Path) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    text = (Path(__file__).parent / "wrong.mts").read_text()
+    (project / "wrong.mts").write_text(text)
+    output = NodeProject(project).compile(*RESOLUTIONS["node16"], *LIBRARIES, "wrong.mts", code=1)
+    found = {
+        int(line): said for line, said in re.findall(r"^wrong\.mts\((\d+),\d+\): (error .*)", output, re.MULTILINE)
+    }
+    wanted = {number: line.split(" // ")[1] for number, line in enumerate(text.splitlines(), 1) if " // " in line}
+    assert len(wanted) == 16
+    assert found.keys() == wanted.keys(), output
+    for number, words in wanted.items():
+        assert words in found[number], f"line {number}: expected {words!r} in {found[number]!r}"
