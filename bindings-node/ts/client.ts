@@ -104,7 +104,7 @@ export class Client implements AsyncDisposable {
     const bytes = bytesOf(data, sender)
     const own = flatten(options?.metadata, sender)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const signal = options?.signal
+    const signal = options?.signal ?? undefined
     const call = beginCall(name, operation, [own])
     const flat = call.carried(own)
     const begin = (key?: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
@@ -332,7 +332,7 @@ export class Client implements AsyncDisposable {
    */
   async ready(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
-    if (options.signal !== undefined) {
+    if (options.signal !== undefined && options.signal !== null) {
       return abortable(options.signal, {}, (key) => this.#native.ready(key, timeoutMs))
     }
     try {
