@@ -104,7 +104,12 @@ export function typeName(value: unknown): string {
   if (value === null || typeof value !== 'object') {
     return value === null ? 'null' : typeof value
   }
-  return value.constructor?.name ?? 'object'
+  try {
+    const name: unknown = value.constructor?.name
+    return typeof name === 'string' && name !== '' ? name : 'object'
+  } catch {
+    return 'object'
+  }
 }
 
 /** Names and values in turn. */
