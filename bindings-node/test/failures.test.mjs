@@ -49,7 +49,7 @@ for (const [what, [fail, code, text]] of Object.entries(odd)) {
   for (const options of [undefined, { batch: 10 }]) {
     test(`a handler throws ${what}${options === undefined ? '' : ', for a batch'}`, async (context) => {
       let calls = 0
-      const sandbox = await receiving(context, () => calls++ === 0 && fail(), options)
+      const sandbox = await receiving(context, () => (calls++ === 0 ? fail() : undefined), options)
       const ends = await sandbox.push('orders', 'x').wait({ deliveries: 1 })
       assert.deepEqual(ends.cause, { code, text })
       assert.equal((await sandbox.push('orders', 'y').wait({ deliveries: 1 })).deliveries, 1)
@@ -60,6 +60,7 @@ for (const [what, [fail, code, text]] of Object.entries(odd)) {
 const mistaken = {
   'an object that throws when it is looked at': [() => new Proxy({}, trap), /nobody may look/],
   'a function that is a promise': [
+    // biome-ignore lint/suspicious/noThenProperty: that is the case.
     () => Object.assign(() => undefined, { then: (_, reject) => reject(new Error('late')) }),
     /late/,
   ],

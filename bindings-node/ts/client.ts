@@ -1,7 +1,18 @@
 import { abortable } from './aborting.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled } from './context.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, type Sender, timeOf, typeName } from './data.js'
+import {
+  bytesOf,
+  checkText,
+  type Data,
+  flatten,
+  type Metadata,
+  optionTime,
+  payloadsOf,
+  type Sender,
+  timeOf,
+  typeName,
+} from './data.js'
 import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
@@ -15,16 +26,16 @@ import { beginCall } from './tracing.js'
 /** What a call may say beside its data. */
 export interface CallOptions {
   /** Names and values for the component, as its documentation lists them. */
-  metadata?: Metadata
+  metadata?: Metadata | undefined
   /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
   /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
 export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
-  metadata?: Metadata | readonly (Metadata | undefined)[]
+  metadata?: Metadata | readonly (Metadata | undefined)[] | undefined
 }
 
 interface Run {
@@ -49,6 +60,7 @@ export class Client implements AsyncDisposable {
   readonly #forget: () => void
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
+  readonly #begun = new Map<string, Promise<void>>()
   readonly #events = new Set<WeakRef<Events>>()
   #runs = new Set<Run>()
   #stopped = false
@@ -78,11 +90,20 @@ export class Client implements AsyncDisposable {
       const opened = guarded(() => native.NativeClient.open({ resources, appId, transport, timeoutMs, hotReload }))
       const client = new Client(opened, forget)
       if (options.wait === 'ready') {
-        await client.ready({ ...(waitTimeoutMs !== undefined && { timeoutMs: waitTimeoutMs }) })
+        await client.#readyOrClosed(waitTimeoutMs)
       }
       return client
     } catch (error) {
       forget()
+      throw error
+    }
+  }
+
+  async #readyOrClosed(timeoutMs: number | undefined): Promise<void> {
+    try {
+      await this.ready({ timeoutMs })
+    } catch (error) {
+      await this.close({ drainMs: 0 })
       throw error
     }
   }
@@ -132,7 +153,7 @@ export class Client implements AsyncDisposable {
   ): Promise<(Reply | BindwrightError)[]> {
     checkNames(name, operation)
     const sender = { component: name, operation }
-    const all = Array.from(payloads)
+    const all = payloadsOf(payloads, sender)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
     const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
     const data = sendable.map((one) => one.bytes)
@@ -172,7 +193,7 @@ export class Client implements AsyncDisposable {
    */
   onBinding(name: string, handler: Handler): this
   onBinding(name: string, handler: BatchHandler, options: { batch: number }): this
-  onBinding(name: string, handler: Handler | BatchHandler, options?: { batch?: number }): this {
+  onBinding(name: string, handler: Handler | BatchHandler, options?: { batch?: number | undefined }): this {
     const batch = options?.batch
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
@@ -201,6 +222,7 @@ export class Client implements AsyncDisposable {
    * }
    */
   events(name: string): Events {
+    checkText('events', name)
     const events = new Events(name, () => this.#subscribe(name, 'freely'))
     for (const known of this.#events) {
       if (known.deref() === undefined) {
@@ -223,15 +245,15 @@ export class Client implements AsyncDisposable {
       throw refused('no handler is registered', 'Register one with `client.onBinding(name, handler)` first.')
     }
     for (const [name, registration] of this.#handlers) {
-      if (!this.#handlings.has(name)) {
-        await this.#begin(name, registration)
-      }
+      const begun = this.#begun.get(name) ?? this.#begin(name, registration)
+      // Noted at once: whoever starts at the same time must not begin it twice, and hears how it ends.
+      this.#begun.set(name, begun)
+      await begun
     }
   }
 
   async #begin(name: string, registration: Registration): Promise<void> {
     const handling = new Handling(name, this, registration)
-    // Noted at once: whoever starts at the same time must not begin it twice.
     this.#handlings.set(name, handling)
     try {
       const subscription = await this.#subscribe(name, registration.batch === undefined ? 'events' : 'batches')
@@ -239,6 +261,7 @@ export class Client implements AsyncDisposable {
       handled.run(undefined, () => handling.begin(subscription))
     } catch (error) {
       this.#handlings.delete(name)
+      this.#begun.delete(name)
       throw error
     }
   }
@@ -259,8 +282,8 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} As `start()` and `close()`.
    */
-  async run(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async run(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     let end: () => void = () => undefined
     const over = new Promise<void>((resolve) => {
       end = resolve
@@ -278,7 +301,7 @@ export class Client implements AsyncDisposable {
     } finally {
       this.#runs.delete(run)
       try {
-        await this.close({ ...(drainMs !== undefined && { drainMs }) })
+        await this.close({ drainMs })
       } finally {
         unhear()
         clearInterval(alive)
@@ -311,6 +334,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_MANIFEST`, `INVALID_SETTINGS`, `UNKNOWN_TYPE`, `CLOSED`.
    */
   addComponent(text: string): string[] {
+    checkText('addComponent', text)
     return guarded(() => this.#native.addComponent(text))
   }
 
@@ -321,6 +345,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `COMPONENT_NOT_FOUND`, `CLOSED`.
    */
   removeComponent(name: string): void {
+    checkText('removeComponent', name)
     guarded(() => this.#native.removeComponent(name))
   }
 
@@ -330,10 +355,11 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} The error of the first component that failed; when the time is over before that,
    * `UNAVAILABLE` or `TIMEOUT`. The client stays usable: what is not ready yet goes on connecting.
    */
-  async ready(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
-    if (options.signal !== undefined && options.signal !== null) {
-      return abortable(options.signal, {}, (key) => this.#native.ready(key, timeoutMs))
+  async ready(options?: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined }): Promise<void> {
+    const timeoutMs = optionTime('timeoutMs', options?.timeoutMs)
+    const signal = options?.signal ?? undefined
+    if (signal !== undefined) {
+      return abortable(signal, {}, (key) => this.#native.ready(key, timeoutMs))
     }
     try {
       await this.#native.ready(undefined, timeoutMs)
@@ -363,14 +389,15 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_OPTIONS`: called in a handler, for which it would wait; `stop()` is for that.
    * Others: something settled could not be recorded; it will be delivered again.
    */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async close(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     const call: Handled | undefined = handled.getStore()
     if (call?.owner === this && call.active) {
       const message = 'close() in a handler would wait for that handler'
       throw refused(message, 'Call stop(), and close the client where it was opened.')
     }
     this.stop()
+    this.#begun.clear()
     for (const handling of this.#handlings.values()) {
       handling.stop()
     }

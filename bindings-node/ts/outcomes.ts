@@ -12,11 +12,11 @@ export interface Emission {
   /** The component's name. */
   readonly binding: string
   /** What it is asked to do; `create` when left out. */
-  readonly operation?: string
+  readonly operation?: string | undefined
   /** What is sent, as in `invokeBinding`. */
-  readonly data?: Data
+  readonly data?: Data | undefined
   /** Names and values. The event's trace context goes along unless one is given. */
-  readonly metadata?: Metadata
+  readonly metadata?: Metadata | undefined
 }
 
 /** An outcome without its place. */
