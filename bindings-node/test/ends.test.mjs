@@ -106,6 +106,38 @@ test('a second signal ends the program at once', async (context) => {
   assert.deepEqual(await over, [null, 'SIGTERM'])
 })
 
+test('a second signal ends it also where the program listens itself', async (context) => {
+  const { child, over, printed } = await running(
+    context,
+    `process.on('SIGTERM', () => console.log('heard')); ${slow.replace('TIME', '60_000')}`,
+  )
+  await until('it has begun', () => printed().includes('begun'))
+  child.kill('SIGTERM')
+  await until('the program heard', () => printed().includes('heard'))
+  child.kill('SIGTERM')
+  assert.deepEqual(await over, [null, 'SIGTERM'])
+})
+
+test('a second signal ends the first process of a container, which signals do not end', async (context) => {
+  const isolated = ['--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+  if (spawnSync('unshare', [...isolated, 'true']).status !== 0) {
+    context.skip('this machine makes no process namespaces')
+    return
+  }
+  const text = `setTimeout(() => process.kill(process.pid, 'SIGTERM'), 300).unref()
+    client.onBinding('orders', async () => {
+      process.kill(process.pid, 'SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 60_000))
+    })
+    await client.invokeBinding('orders', 'create', 'x'); await client.run({ drainMs: 60_000 })`
+  const resources = folder(context, { 'a.yaml': memory('orders') })
+  const head = `import { Client } from '${DIST}/index.mjs'; const client = await Client.open({ resources: '${resources}' });`
+  const { status } = spawnSync('unshare', [...isolated, process.execPath, '--input-type=module', '-e', head + text], {
+    timeout: 20_000,
+  })
+  assert.equal(status, 143)
+})
+
 function worker(text, resources) {
   const head = `const { Client } = require('${DIST}/index.js'); const { parentPort } = require('node:worker_threads');`
   const body = `(async () => { const client = await Client.open({ resources: ${JSON.stringify(resources)} }); ${text} })()`

@@ -1,4 +1,5 @@
 /** What an `AbortSignal` does to a call: the native part drops it, which recalls what was not handed over. */
+import { typeName } from './data.js'
 import { fault, translated } from './errors.js'
 import { endless, native } from './native.js'
 
@@ -16,25 +17,59 @@ interface Concern {
   operation?: string
 }
 
+/** The calls that one signal ends, and its only listener: a signal searches all that it has for each new one. */
+interface Followers {
+  readonly keys: Set<number>
+  readonly abort: () => void
+}
+
+const followers = new WeakMap<AbortSignal, Followers>()
+
+function follow(signal: AbortSignal, key: number): void {
+  const known = followers.get(signal)
+  if (known !== undefined) {
+    known.keys.add(key)
+    return
+  }
+  const keys = new Set([key])
+  const abort = () => {
+    for (const each of keys) {
+      native.abortCall(each)
+    }
+  }
+  followers.set(signal, { keys, abort })
+  signal.addEventListener('abort', abort, { once: true })
+}
+
+function unfollow(signal: AbortSignal, key: number): void {
+  const known = followers.get(signal)
+  if (known?.keys.delete(key) && known.keys.size === 0) {
+    followers.delete(signal)
+    signal.removeEventListener('abort', known.abort)
+  }
+}
+
 /** Begins a call that a signal may end. */
 export async function abortable<T>(
   signal: AbortSignal,
   concern: Concern,
   begin: (key: number) => Promise<T>,
 ): Promise<T> {
+  if (typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
+    throw fault('INVALID_REQUEST', `signal: expected an AbortSignal, got ${typeName(signal)}`, { ...concern })
+  }
   if (signal.aborted) {
     throw aborted(signal, concern)
   }
   const key = freshKey()
-  const abort = () => native.abortCall(key)
   try {
     const call = begin(key)
-    signal.addEventListener('abort', abort, { once: true })
+    follow(signal, key)
     return await (call ?? endless)
   } catch (thrown) {
     throw thrown === undefined ? aborted(signal, concern) : translated(thrown)
   } finally {
-    signal.removeEventListener('abort', abort)
+    unfollow(signal, key)
   }
 }
 

@@ -1,7 +1,18 @@
 import { abortable } from './aborting.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled } from './context.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, type Sender, timeOf, typeName } from './data.js'
+import {
+  bytesOf,
+  checkText,
+  type Data,
+  flatten,
+  type Metadata,
+  optionTime,
+  payloadsOf,
+  type Sender,
+  timeOf,
+  typeName,
+} from './data.js'
 import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
@@ -16,16 +27,16 @@ import { beginCall } from './tracing.js'
 /** What a call may say beside its data. */
 export interface CallOptions {
   /** Names and values for the component, as its documentation lists them. */
-  metadata?: Metadata
+  metadata?: Metadata | undefined
   /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
   /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
 export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
-  metadata?: Metadata | readonly (Metadata | undefined)[]
+  metadata?: Metadata | readonly (Metadata | undefined)[] | undefined
 }
 
 interface Run {
@@ -50,6 +61,7 @@ export class Client implements AsyncDisposable {
   readonly #forget: () => void
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
+  readonly #begun = new Map<string, Promise<void>>()
   readonly #events = new Set<WeakRef<Events>>()
   #runs = new Set<Run>()
   #stopped = false
@@ -79,11 +91,20 @@ export class Client implements AsyncDisposable {
       const opened = guarded(() => native.NativeClient.open({ resources, appId, transport, timeoutMs, hotReload }))
       const client = new Client(opened, forget)
       if (options.wait === 'ready') {
-        await client.ready({ ...(waitTimeoutMs !== undefined && { timeoutMs: waitTimeoutMs }) })
+        await client.#readyOrClosed(waitTimeoutMs)
       }
       return client
     } catch (error) {
       forget()
+      throw error
+    }
+  }
+
+  async #readyOrClosed(timeoutMs: number | undefined): Promise<void> {
+    try {
+      await this.ready({ timeoutMs })
+    } catch (error) {
+      await this.close({ drainMs: 0 })
       throw error
     }
   }
@@ -110,7 +131,7 @@ export class Client implements AsyncDisposable {
     const bytes = bytesOf(data, sender)
     const own = flatten(options?.metadata, sender)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const signal = options?.signal
+    const signal = options?.signal ?? undefined
     const call = beginCall(name, operation, [own])
     const flat = call.carried(own)
     const begin = (key?: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
@@ -138,7 +159,7 @@ export class Client implements AsyncDisposable {
   ): Promise<(Reply | BindwrightError)[]> {
     checkNames(name, operation)
     const sender = { component: name, operation }
-    const all = Array.from(payloads)
+    const all = payloadsOf(payloads, sender)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
     const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
     const data = sendable.map((one) => one.bytes)
@@ -178,7 +199,7 @@ export class Client implements AsyncDisposable {
    */
   onBinding(name: InputName, handler: Handler): this
   onBinding(name: InputName, handler: BatchHandler, options: { batch: number }): this
-  onBinding(name: InputName, handler: Handler | BatchHandler, options?: { batch?: number }): this {
+  onBinding(name: InputName, handler: Handler | BatchHandler, options?: { batch?: number | undefined }): this {
     const batch = options?.batch
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
@@ -207,6 +228,7 @@ export class Client implements AsyncDisposable {
    * }
    */
   events(name: InputName): Events {
+    checkText('events', name)
     const events = new Events(name, () => this.#subscribe(name, 'freely'))
     for (const known of this.#events) {
       if (known.deref() === undefined) {
@@ -229,15 +251,15 @@ export class Client implements AsyncDisposable {
       throw refused('no handler is registered', 'Register one with `client.onBinding(name, handler)` first.')
     }
     for (const [name, registration] of this.#handlers) {
-      if (!this.#handlings.has(name)) {
-        await this.#begin(name, registration)
-      }
+      const begun = this.#begun.get(name) ?? this.#begin(name, registration)
+      // Noted at once: whoever starts at the same time must not begin it twice, and hears how it ends.
+      this.#begun.set(name, begun)
+      await begun
     }
   }
 
   async #begin(name: string, registration: Registration): Promise<void> {
     const handling = new Handling(name, this, registration)
-    // Noted at once: whoever starts at the same time must not begin it twice.
     this.#handlings.set(name, handling)
     try {
       const subscription = await this.#subscribe(name, registration.batch === undefined ? 'events' : 'batches')
@@ -245,6 +267,7 @@ export class Client implements AsyncDisposable {
       handled.run(undefined, () => handling.begin(subscription))
     } catch (error) {
       this.#handlings.delete(name)
+      this.#begun.delete(name)
       throw error
     }
   }
@@ -265,8 +288,8 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} As `start()` and `close()`.
    */
-  async run(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async run(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     let end: () => void = () => undefined
     const over = new Promise<void>((resolve) => {
       end = resolve
@@ -284,7 +307,7 @@ export class Client implements AsyncDisposable {
     } finally {
       this.#runs.delete(run)
       try {
-        await this.close({ ...(drainMs !== undefined && { drainMs }) })
+        await this.close({ drainMs })
       } finally {
         unhear()
         clearInterval(alive)
@@ -317,6 +340,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_MANIFEST`, `INVALID_SETTINGS`, `UNKNOWN_TYPE`, `CLOSED`.
    */
   addComponent(text: string): string[] {
+    checkText('addComponent', text)
     return guarded(() => this.#native.addComponent(text))
   }
 
@@ -327,6 +351,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `COMPONENT_NOT_FOUND`, `CLOSED`.
    */
   removeComponent(name: string): void {
+    checkText('removeComponent', name)
     guarded(() => this.#native.removeComponent(name))
   }
 
@@ -336,10 +361,11 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} The error of the first component that failed; when the time is over before that,
    * `UNAVAILABLE` or `TIMEOUT`. The client stays usable: what is not ready yet goes on connecting.
    */
-  async ready(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
-    if (options.signal !== undefined) {
-      return abortable(options.signal, {}, (key) => this.#native.ready(key, timeoutMs))
+  async ready(options?: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined }): Promise<void> {
+    const timeoutMs = optionTime('timeoutMs', options?.timeoutMs)
+    const signal = options?.signal ?? undefined
+    if (signal !== undefined) {
+      return abortable(signal, {}, (key) => this.#native.ready(key, timeoutMs))
     }
     try {
       await this.#native.ready(undefined, timeoutMs)
@@ -369,14 +395,15 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_OPTIONS`: called in a handler, for which it would wait; `stop()` is for that.
    * Others: something settled could not be recorded; it will be delivered again.
    */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async close(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     const call: Handled | undefined = handled.getStore()
     if (call?.owner === this && call.active) {
       const message = 'close() in a handler would wait for that handler'
       throw refused(message, 'Call stop(), and close the client where it was opened.')
     }
     this.stop()
+    this.#begun.clear()
     for (const handling of this.#handlings.values()) {
       handling.stop()
     }

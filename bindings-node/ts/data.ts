@@ -1,6 +1,7 @@
 /** From JavaScript's values to what is sent, and back. */
 import { types } from 'node:util'
-import { fault } from './errors.js'
+import { Content } from './content.js'
+import { fault, refused } from './errors.js'
 
 /** Names and values beside the data of a call. */
 export type Metadata = Readonly<Record<string, string>>
@@ -65,9 +66,8 @@ function hasLoneSurrogate(text: string): boolean {
 }
 
 function jsonBytes(data: unknown, sender: Sender): Uint8Array {
-  const why = hidden(data)
-  if (why !== undefined) {
-    throw unsendable(data, 'JSON', why, sender)
+  if (data instanceof Content) {
+    throw unsendable(data, 'JSON', 'pass its `data`', sender)
   }
   let text: string | undefined
   try {
@@ -78,20 +78,31 @@ function jsonBytes(data: unknown, sender: Sender): Uint8Array {
   if (text === undefined) {
     throw unsendable(data, 'JSON', 'JSON has no such value', sender)
   }
+  const why = text === 'null' || text === '{}' ? hidden(data) : undefined
+  if (why !== undefined) {
+    throw unsendable(data, 'JSON', why, sender)
+  }
   return Buffer.from(text, 'utf8')
 }
 
-/** Why `JSON.stringify` would write something else than what the value holds; a defect of the program, mostly. */
+/** Why JSON shows nothing of a value; a defect of the program, mostly. */
 function hidden(data: unknown): string | undefined {
   if (typeof data === 'number') {
-    return Number.isFinite(data) ? undefined : `JSON has no ${data}`
+    return `JSON has no ${data}`
+  }
+  if (types.isDate(data)) {
+    return 'it is no valid date'
+  }
+  if (typeof (data as { toJSON?: unknown }).toJSON === 'function') {
+    return undefined
   }
   if (types.isPromise(data)) {
     return 'it was not awaited'
   }
-  return types.isMap(data) || types.isSet(data)
-    ? 'JSON would show nothing of it; make it an object or an array'
-    : undefined
+  // Maps, sets, errors, iterators, streams: everything but plain objects and those of the program's own classes.
+  return Object.prototype.toString.call(data) === '[object Object]'
+    ? undefined
+    : 'JSON would show nothing of it; make it an object or an array'
 }
 
 function unsendable(data: unknown, form: string, why: string, sender: Sender, cause?: unknown): Error {
@@ -104,7 +115,12 @@ export function typeName(value: unknown): string {
   if (value === null || typeof value !== 'object') {
     return value === null ? 'null' : typeof value
   }
-  return value.constructor?.name ?? 'object'
+  try {
+    const name: unknown = value.constructor?.name
+    return typeof name === 'string' && name !== '' ? name : 'object'
+  } catch {
+    return 'object'
+  }
 }
 
 /** Names and values in turn. */
@@ -112,7 +128,8 @@ export function flatten(metadata: Metadata | null | undefined, sender: Sender): 
   if (metadata === undefined || metadata === null) {
     return undefined
   }
-  if (typeof metadata !== 'object' || Array.isArray(metadata) || metadata instanceof Map) {
+  // Lists, maps and headers have no names and values of their own that could be sent.
+  if (typeof metadata !== 'object' || Symbol.iterator in metadata) {
     const message = `metadata: expected an object with texts, got ${typeName(metadata)}`
     throw fault('INVALID_REQUEST', message, { ...sender })
   }
@@ -142,6 +159,26 @@ export function unflatten(flat: readonly (string | Buffer | null)[], from: numbe
     }
   }
   return metadata
+}
+
+/** A name or another text that an argument has to be. */
+export function checkText(what: string, value: unknown): void {
+  if (typeof value !== 'string') {
+    throw refused(`${what}: expected a text, got ${typeName(value)}`, 'Correct the argument.')
+  }
+}
+
+/** What stands in a list of payloads. What is one payload itself must not be sent as many. */
+export function payloadsOf(payloads: Iterable<Data>, sender: Sender): Data[] {
+  if (
+    typeof payloads !== 'object' ||
+    typeof payloads?.[Symbol.iterator] !== 'function' ||
+    ArrayBuffer.isView(payloads)
+  ) {
+    const message = `payloads: expected a list or another iterable, got ${typeName(payloads)}`
+    throw fault('INVALID_REQUEST', message, { ...sender })
+  }
+  return Array.from(payloads)
 }
 
 /** Milliseconds of an argument about one call: at least 0, endless is fine. */

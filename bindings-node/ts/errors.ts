@@ -85,6 +85,9 @@ export function translated(thrown: unknown): Error {
     return thrown
   }
   const text = thrown instanceof Error ? thrown.message : String(thrown)
+  if (/Expected$/.test(String((thrown as { code?: unknown } | null)?.code))) {
+    return refused(`an argument has another type than expected: ${text}`, 'Correct the argument.')
+  }
   return fault('INTERNAL', text, { cause: thrown })
 }
 

@@ -31,7 +31,9 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
 
   /** Subscribes, if that was not done; `next` does it, too. */
   async open(): Promise<this> {
-    await this.#attached()
+    if (!this.#ended) {
+      await this.#attached()
+    }
     return this
   }
 
@@ -56,6 +58,9 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
   }
 
   async #pull(): Promise<BindingEvent | undefined> {
+    if (this.#ended) {
+      return undefined
+    }
     const subscription = await this.#attached()
     while (!this.#ended) {
       const event = this.#prefetched()
@@ -119,8 +124,8 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
    *
    * @throws {BindwrightError} Something settled could not be recorded; it will be delivered again.
    */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs) ?? 0
+  async close(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs) ?? 0
     this.stop()
     const subscribing = this.#subscribing
     if (subscribing !== undefined) {

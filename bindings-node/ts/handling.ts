@@ -1,12 +1,12 @@
 /** Handlers: take a batch, call the handler, settle. */
 import { performance } from 'node:perf_hooks'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import * as promised from 'node:timers/promises'
 import type { Handled } from './context.js'
 import { typeName } from './data.js'
 import { BindingEvent } from './event.js'
 import { logFailure } from './logs.js'
 import type { NativeBatch, NativeSubscription } from './native.js'
-import { Outcome } from './outcomes.js'
+import { Outcome, refuseMistaken } from './outcomes.js'
 import { handle } from './tracing.js'
 
 /** Handles one event. Resolving acks it, rejecting has it delivered again, an `Outcome` says otherwise. */
@@ -30,6 +30,10 @@ const BATCH = 64
 
 /** Milliseconds that handlers which never wait may keep the loop, and that an ack waits for others. */
 const TURN_MS = 5
+
+// As they were at first: what is handled must not stand still under the fake timers of a test.
+const nextTurn = promised.setImmediate
+const later = setTimeout
 
 /** A batch on its way through the handler. */
 interface Work {
@@ -122,21 +126,19 @@ export class Handling {
   #handle(work: Work): Promise<void> | undefined {
     const event = new BindingEvent(this.#name, work.batch, work.place)
     const call: Handled = { owner: this.#owner, event, active: true }
-    let answer: unknown
     try {
-      answer = handle(this.#name, call, this.#registration.handler as Handler, event)
+      const answer = handle(this.#name, call, this.#registration.handler as Handler, event)
+      if (isThenable(answer)) {
+        if (work.told < work.place) {
+          this.#flushSoon()
+        }
+        return this.#wait(work, call, answer)
+      }
+      this.#answered(work, call, answer)
     } catch (error) {
       this.#failed(work, call, error)
-      return undefined
     }
-    if (!isThenable(answer)) {
-      this.#answered(work, call, answer)
-      return undefined
-    }
-    if (work.told < work.place) {
-      this.#flushSoon()
-    }
-    return this.#wait(work, call, answer)
+    return undefined
   }
 
   async #wait(work: Work, call: Handled, answer: PromiseLike<unknown>): Promise<void> {
@@ -151,7 +153,12 @@ export class Handling {
     call.active = false
     if (answer instanceof Outcome && answer !== Outcome.ack) {
       this.#settle(work, answer)
-    } else if (this.#subscription.isTimed) {
+      return
+    }
+    if (answer !== undefined && answer !== Outcome.ack) {
+      refuseMistaken(answer)
+    }
+    if (this.#subscription.isTimed) {
       // Where the time of handlers counts, it ends when the outcome is told.
       this.#tell(work, work.place + 1)
     }
@@ -185,7 +192,7 @@ export class Handling {
   #flushSoon(): void {
     if (!this.#flushIsDue) {
       this.#flushIsDue = true
-      setTimeout(() => this.#flush(), TURN_MS).unref()
+      later(() => this.#flush(), TURN_MS).unref()
     }
   }
 
@@ -235,7 +242,10 @@ export class Handling {
 }
 
 function isThenable(answer: unknown): answer is PromiseLike<unknown> {
-  return typeof answer === 'object' && answer !== null && typeof (answer as { then?: unknown }).then === 'function'
+  return (
+    (typeof answer === 'object' || typeof answer === 'function') &&
+    typeof (answer as { then?: unknown } | null)?.then === 'function'
+  )
 }
 
 /**

@@ -13,11 +13,11 @@ export interface Emission {
   /** The component's name. */
   readonly binding: OutputName
   /** What it is asked to do; `create` when left out. */
-  readonly operation?: Operation
+  readonly operation?: Operation | undefined
   /** What is sent, as in `invokeBinding`. */
-  readonly data?: Data
+  readonly data?: Data | undefined
   /** Names and values. The event's trace context goes along unless one is given. */
-  readonly metadata?: Metadata
+  readonly metadata?: Metadata | undefined
 }
 
 /** An outcome without its place. */
@@ -99,16 +99,36 @@ function causeOf(cause: unknown): [string, string] | undefined {
   throw fault('INVALID_REQUEST', message, { component: 'Outcome', operation: 'deadLetter' })
 }
 
-/** What an error tells about a delivery that failed. */
+/** What an error tells about a delivery that failed. Anything may be thrown, also what cannot be made a text. */
 function causeOfFailure(error: unknown): [string, string] {
-  if (error instanceof BindwrightError) {
-    return [error.code, shortened(error.message)]
+  try {
+    if (error instanceof BindwrightError) {
+      return [error.code, shortened(String(error.message))]
+    }
+    // What Node itself throws is of another realm where tests run in one of their own, as with Jest.
+    if (error instanceof Error || types.isNativeError(error)) {
+      return [String(error.name), shortened(String(error.message))]
+    }
+    return [typeName(error), shortened(String(error))]
+  } catch {
+    return [typeName(error), 'what was thrown has no text']
   }
-  // What Node itself throws is of another realm where tests run in one of their own, as with Jest.
-  if (error instanceof Error || types.isNativeError(error)) {
-    return [error.name, shortened(error.message)]
+}
+
+/** The outcomes that have to be called. */
+const MAKERS = ['retry', 'deadLetter', 'emit'] as const
+
+/** Refuses what looks like an outcome and is none: as any other value it would ack what was to come again. */
+export function refuseMistaken(answer: unknown): void {
+  if (typeof answer === 'function') {
+    for (const name of MAKERS) {
+      if (answer === Outcome[name]) {
+        throw new TypeError(`the handler returned Outcome.${name} itself: call it, as in \`return Outcome.${name}()\``)
+      }
+    }
+  } else if (typeof answer === 'object' && answer !== null && typeName(answer) === Outcome.name && 'told' in answer) {
+    throw new TypeError('the handler returned an Outcome of another copy of bindwright: import both from one')
   }
-  return [typeName(error), shortened(String(error))]
 }
 
 function shortened(text: string): string {

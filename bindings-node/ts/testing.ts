@@ -77,11 +77,11 @@ export interface Progress {
 /** For which calls an answer is, and how late it is given. */
 export interface AnswerOptions {
   /** Only calls of this operation. */
-  operation?: string
+  operation?: string | undefined
   /** Only the next so many calls, attempts of policies included. */
-  times?: number
+  times?: number | undefined
   /** The answer takes so long; past the call's deadline the call ends with `TIMEOUT`. */
-  delayMs?: number
+  delayMs?: number | undefined
 }
 
 /** An event that a test pushed; made by `Sandbox.push`. */
@@ -105,7 +105,7 @@ export class PushedEvent {
    * @throws {BindwrightError} `TIMEOUT`: `timeoutMs` (5,000 when left out) was over first; the text tells how far it
    * is. `CLOSED`: the sandbox ended.
    */
-  async wait(options: { timeoutMs?: number; deliveries?: number } = {}): Promise<Progress> {
+  async wait(options: { timeoutMs?: number | undefined; deliveries?: number | undefined } = {}): Promise<Progress> {
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
     try {
       return progressOf(await this.#native.wait(options.deliveries, timeoutMs))
@@ -132,7 +132,7 @@ export class Sandbox implements Disposable {
    * longer, whatever policies, settings and handlers ask for; 10 ms when left out.
    * @throws {BindwrightError} `INVALID_OPTIONS`: there is a sandbox in this process already.
    */
-  constructor(options: { longestPauseMs?: number } = {}) {
+  constructor(options: { longestPauseMs?: number | undefined } = {}) {
     const longestPauseMs = optionTime('longestPauseMs', options.longestPauseMs)
     this.#native = guarded(() => native.NativeSandbox.open(longestPauseMs))
   }
@@ -159,7 +159,7 @@ export class Sandbox implements Disposable {
    */
   async waitFor(
     binding: string,
-    options: { count?: number; operation?: string; timeoutMs?: number } = {},
+    options: { count?: number | undefined; operation?: string | undefined; timeoutMs?: number | undefined } = {},
   ): Promise<Invocation[]> {
     const { count = 1, operation } = options
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
@@ -200,9 +200,9 @@ export class Sandbox implements Disposable {
    *
    * @throws {BindwrightError} `INVALID_OPTIONS`: there is no such code, or a number is out of range.
    */
-  fail(binding: string, code: ErrorCode, options: AnswerOptions & { message?: string } = {}): void {
+  fail(binding: string, code: ErrorCode, options: AnswerOptions & { message?: string | undefined } = {}): void {
     const { message, ...rest } = options
-    const conditions = conditionsOf({ times: 1, ...rest })
+    const conditions = conditionsOf({ ...rest, times: rest.times ?? 1 })
     guarded(() => this.#native.fail(binding, code, message, conditions))
   }
 
@@ -213,7 +213,11 @@ export class Sandbox implements Disposable {
    *
    * @throws {BindwrightError} `CLOSED`: the sandbox ended. `INVALID_REQUEST`: it cannot be sent.
    */
-  push(binding: string, data?: Data, options: { metadata?: Metadata; key?: string } = {}): PushedEvent {
+  push(
+    binding: string,
+    data?: Data,
+    options: { metadata?: Metadata | undefined; key?: string | undefined } = {},
+  ): PushedEvent {
     const sender = { component: binding, operation: 'push' }
     const bytes = bytesOf(data, sender)
     const flat = flatten(options.metadata, sender)
