@@ -7,6 +7,8 @@
 #![allow(clippy::missing_errors_doc, reason = "core's documentation lists the codes")]
 
 mod batch;
+#[cfg(feature = "bench")]
+mod bench;
 mod calls;
 mod client;
 mod convert;
