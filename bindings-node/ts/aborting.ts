@@ -22,15 +22,27 @@ export async function abortable<T>(
   concern: Concern,
   begin: (key: number) => Promise<T>,
 ): Promise<T> {
+  return endedBy(signal, concern, () => {
+    const key = freshKey()
+    return { answer: begin(key), abort: () => native.abortCall(key) }
+  })
+}
+
+/** Begins a call that a signal may end in the call's own way. */
+export async function endedBy<T>(
+  signal: AbortSignal,
+  concern: Concern,
+  begin: () => { answer: T | Promise<T>; abort: () => void },
+): Promise<T> {
   if (signal.aborted) {
     throw aborted(signal, concern)
   }
-  const key = freshKey()
-  const abort = () => native.abortCall(key)
+  let abort = (): void => undefined
   try {
-    const call = begin(key)
+    const call = begin()
+    abort = call.abort
     signal.addEventListener('abort', abort, { once: true })
-    return await (call ?? endless)
+    return await (call.answer ?? endless)
   } catch (thrown) {
     throw thrown === undefined ? aborted(signal, concern) : translated(thrown)
   } finally {

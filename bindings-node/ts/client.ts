@@ -1,4 +1,5 @@
-import { abortable } from './aborting.js'
+import { abortable, endedBy } from './aborting.js'
+import { eachAnswer, invoke, invokeAbortably, Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled, withTrace } from './context.js'
 import { bytesOf, type Data, flatten, type Metadata, optionTime, timeOf, typeName } from './data.js'
@@ -6,8 +7,18 @@ import { BindwrightError, fault, guarded, isParts, refused, translated } from '.
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
 import { beginLogging, endLogging } from './logs.js'
-import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
+import {
+  type ErrorParts,
+  endless,
+  type HandOut,
+  type ManyParts,
+  type NativeClient,
+  type NativeSubscription,
+  native,
+  type ReplyParts,
+} from './native.js'
 import { type ClientOptions, checkOptions, paths } from './options.js'
+import { packed } from './packed.js'
 import { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
 
@@ -45,6 +56,7 @@ const unclosed = new FinalizationRegistry<() => void>((forget) => forget())
  */
 export class Client implements AsyncDisposable {
   readonly #native: NativeClient
+  readonly #targets: Targets
   readonly #forget: () => void
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
@@ -54,6 +66,7 @@ export class Client implements AsyncDisposable {
 
   private constructor(native: NativeClient, forget: () => void) {
     this.#native = native
+    this.#targets = new Targets((name, operation) => native.target(name, operation))
     this.#forget = forget
     unclosed.register(this, forget, this)
   }
@@ -101,19 +114,25 @@ export class Client implements AsyncDisposable {
     checkNames(name, operation)
     const sender = { component: name, operation }
     const bytes = bytesOf(data, sender)
-    const flat = withTrace(flatten(options?.metadata, sender))
+    const metadata = packed(withTrace(flatten(options?.metadata, sender)))
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
     const signal = options?.signal
+    const target = this.#targets.of(name, operation)
+    let parts: ReplyParts | ErrorParts
     if (signal !== undefined) {
-      const begin = (key: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
-      return new Reply(await abortable(signal, sender, begin))
+      parts = await endedBy(signal, sender, () => invokeAbortably(target, bytes, metadata, timeoutMs))
+    } else {
+      try {
+        const answer = invoke(target, bytes, metadata, timeoutMs)
+        parts = answer instanceof Promise ? await answer : answer
+      } catch (thrown) {
+        throw translated(thrown)
+      }
     }
-    try {
-      const parts = await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs)
-      return parts === undefined ? endless : new Reply(parts)
-    } catch (thrown) {
-      throw translated(thrown)
+    if (isParts(parts)) {
+      throw new BindwrightError(parts)
     }
+    return new Reply(parts)
   }
 
   /**
@@ -132,11 +151,12 @@ export class Client implements AsyncDisposable {
     const sender = { component: name, operation }
     const all = Array.from(payloads)
     const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const { sendable, results } = sortOut(all, options?.metadata, sender)
+    const { sendable, results, forAll } = sortOut(all, options?.metadata, sender)
     const data = sendable.map((one) => one.bytes)
-    const flat = sendable.map((one) => one.flat)
-    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, flat, timeoutMs)
-    let answers: Awaited<ReturnType<NativeClient['invokeMany']>>
+    const flat = forAll ?? sendable.map((one) => one.metadata)
+    const target = this.#targets.of(name, operation)
+    const begin = (key?: number) => native.invokeMany(key, target, data, flat, timeoutMs)
+    let answers: ManyParts
     try {
       answers = options?.signal ? await abortable(options.signal, sender, begin) : await begin()
     } catch (thrown) {
@@ -145,8 +165,8 @@ export class Client implements AsyncDisposable {
     if (answers === undefined) {
       return endless
     }
-    answers.forEach((answer, index) => {
-      const { place } = sendable[index] as { place: number }
+    eachAnswer(answers, (answer, index) => {
+      const { place } = sendable[index] as Sendable
       results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
     })
     return results
@@ -406,7 +426,7 @@ function isGenerator(handler: object): boolean {
 interface Sendable {
   readonly place: number
   readonly bytes: Uint8Array | undefined
-  readonly flat: string[] | undefined
+  readonly metadata: string | undefined
 }
 
 /** What can be sent, and the errors of what cannot in their places. */
@@ -414,22 +434,28 @@ function sortOut(
   payloads: Data[],
   metadata: CallManyOptions['metadata'],
   sender: { component: string; operation: string },
-): { sendable: Sendable[]; results: (Reply | BindwrightError)[] } {
+): {
+  sendable: Sendable[]
+  results: (Reply | BindwrightError)[]
+  /** The metadata of all of them, where they share it. */
+  forAll: [string | undefined] | undefined
+} {
   const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
   if (each !== undefined && each.length !== payloads.length) {
     const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
     throw fault('INVALID_REQUEST', message, sender)
   }
-  const all = each === undefined ? withTrace(flatten(metadata as Metadata | undefined, sender)) : undefined
+  const flattened = (one: Metadata | undefined) => packed(withTrace(flatten(one, sender)))
+  const all = each === undefined ? flattened(metadata as Metadata | undefined) : undefined
   const results = new Array<Reply | BindwrightError>(payloads.length)
   const sendable: Sendable[] = []
   payloads.forEach((payload, place) => {
     try {
-      const flat = each === undefined ? all : withTrace(flatten(each[place], sender))
-      sendable.push({ place, bytes: bytesOf(payload, sender), flat })
+      const metadata = each === undefined ? all : flattened(each[place])
+      sendable.push({ place, bytes: bytesOf(payload, sender), metadata })
     } catch (error) {
       results[place] = error as BindwrightError
     }
   })
-  return { sendable, results }
+  return { sendable, results, forAll: each === undefined ? [all] : undefined }
 }
