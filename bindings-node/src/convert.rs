@@ -78,23 +78,6 @@ impl ToNapiValue for Data {
     }
 }
 
-/// What a call answers: `[data, name, value, name, value, …]`.
-pub struct ReplyParts(pub(crate) bindwright::Reply);
-
-impl ToNapiValue for ReplyParts {
-    unsafe fn to_napi_value(env: sys::napi_env, reply: Self) -> napi::Result<sys::napi_value> {
-        let bindwright::Reply { body, metadata } = reply.0;
-        let env = Env::from_raw(env);
-        let mut parts = env.create_array(u32::try_from(1 + 2 * metadata.len()).unwrap_or(u32::MAX))?;
-        parts.set(0, Data(body))?;
-        for (place, (name, value)) in (0_u32..).zip(metadata.iter()) {
-            parts.set(1 + 2 * place, name)?;
-            parts.set(2 + 2 * place, value.text().as_ref())?;
-        }
-        Ok(parts.raw())
-    }
-}
-
 /// `undefined`.
 pub(crate) fn undefined(env: Env) -> sys::napi_value {
     let mut value = ptr::null_mut();

@@ -19,41 +19,53 @@ interface Concern {
 
 /** The calls that one signal ends, and its only listener: a signal searches all that it has for each new one. */
 interface Followers {
-  readonly keys: Set<number>
+  readonly calls: Set<() => void>
   readonly abort: () => void
 }
 
 const followers = new WeakMap<AbortSignal, Followers>()
 
-function follow(signal: AbortSignal, key: number): void {
+function follow(signal: AbortSignal, call: () => void): void {
   const known = followers.get(signal)
   if (known !== undefined) {
-    known.keys.add(key)
+    known.calls.add(call)
     return
   }
-  const keys = new Set([key])
+  const calls = new Set([call])
   const abort = () => {
-    for (const each of keys) {
-      native.abortCall(each)
+    for (const each of calls) {
+      each()
     }
   }
-  followers.set(signal, { keys, abort })
+  followers.set(signal, { calls, abort })
   signal.addEventListener('abort', abort, { once: true })
 }
 
-function unfollow(signal: AbortSignal, key: number): void {
+function unfollow(signal: AbortSignal, call: () => void): void {
   const known = followers.get(signal)
-  if (known?.keys.delete(key) && known.keys.size === 0) {
+  if (known?.calls.delete(call) && known.calls.size === 0) {
     followers.delete(signal)
     signal.removeEventListener('abort', known.abort)
   }
 }
 
-/** Begins a call that a signal may end. */
+/** Begins a call that a signal may end by its key. */
 export async function abortable<T>(
   signal: AbortSignal,
   concern: Concern,
   begin: (key: number) => Promise<T>,
+): Promise<T> {
+  return endedBy(signal, concern, () => {
+    const key = freshKey()
+    return { answer: begin(key), abort: () => native.abortCall(key) }
+  })
+}
+
+/** Begins a call that a signal may end in the call's own way. */
+export async function endedBy<T>(
+  signal: AbortSignal,
+  concern: Concern,
+  begin: () => { answer: T | Promise<T>; abort: () => void },
 ): Promise<T> {
   if (typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
     throw fault('INVALID_REQUEST', `signal: expected an AbortSignal, got ${typeName(signal)}`, { ...concern })
@@ -61,15 +73,16 @@ export async function abortable<T>(
   if (signal.aborted) {
     throw aborted(signal, concern)
   }
-  const key = freshKey()
+  let abort = (): void => undefined
   try {
-    const call = begin(key)
-    follow(signal, key)
-    return await (call ?? endless)
+    const call = begin()
+    abort = call.abort
+    follow(signal, abort)
+    return await (call.answer ?? endless)
   } catch (thrown) {
     throw thrown === undefined ? aborted(signal, concern) : translated(thrown)
   } finally {
-    unfollow(signal, key)
+    unfollow(signal, abort)
   }
 }
 

@@ -1,43 +1,18 @@
 import { abortable } from './aborting.js'
+import { Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled } from './context.js'
-import {
-  bytesOf,
-  checkText,
-  type Data,
-  flatten,
-  type Metadata,
-  optionTime,
-  payloadsOf,
-  type Sender,
-  timeOf,
-  typeName,
-} from './data.js'
-import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
+import { checkText, type Data, optionTime } from './data.js'
+import { BindwrightError, guarded, refused, translated } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
+import { type CallManyOptions, type CallOptions, invokeAll, invokeOne } from './invoking.js'
 import { beginLogging, endLogging } from './logs.js'
 import type { InputName, Operation, OutputName } from './names.js'
-import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
+import { type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
 import { type ClientOptions, checkOptions, paths } from './options.js'
-import { Reply } from './reply.js'
+import type { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
-import { beginCall } from './tracing.js'
-
-/** What a call may say beside its data. */
-export interface CallOptions {
-  /** Names and values for the component, as its documentation lists them. */
-  metadata?: Metadata | undefined
-  /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
-  timeoutMs?: number | undefined
-  /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
-  signal?: AbortSignal | undefined
-}
-
-/** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
-export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
-  metadata?: Metadata | readonly (Metadata | undefined)[] | undefined
-}
 
 interface Run {
   readonly end: () => void
@@ -59,6 +34,7 @@ const unclosed = new FinalizationRegistry<() => void>((forget) => forget())
 export class Client implements AsyncDisposable {
   readonly #native: NativeClient
   readonly #forget: () => void
+  readonly #targets: Targets
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
   readonly #begun = new Map<string, Promise<void>>()
@@ -69,6 +45,7 @@ export class Client implements AsyncDisposable {
   private constructor(native: NativeClient, forget: () => void) {
     this.#native = native
     this.#forget = forget
+    this.#targets = new Targets((name, operation) => native.target(name, operation))
     unclosed.register(this, forget, this)
   }
 
@@ -120,29 +97,13 @@ export class Client implements AsyncDisposable {
    * the time was over before anything was sent. `OUTCOME_UNKNOWN`: it was over afterwards. Others as the backend's
    * answer asks for; the table is in docs/errors.md.
    */
-  async invokeBinding<Name extends OutputName>(
+  invokeBinding<Name extends OutputName>(
     name: Name,
     operation: Operation<Name>,
     data?: Data,
     options?: CallOptions,
   ): Promise<Reply> {
-    checkNames(name, operation)
-    const sender = { component: name, operation }
-    const bytes = bytesOf(data, sender)
-    const own = flatten(options?.metadata, sender)
-    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const signal = options?.signal ?? undefined
-    const call = beginCall(name, operation, [own])
-    const flat = call.carried(own)
-    const begin = (key?: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
-    try {
-      const parts = await (signal === undefined ? begin() : abortable(signal, sender, begin))
-      return parts === undefined ? endless : new Reply(parts)
-    } catch (thrown) {
-      throw call.failed(translated(thrown))
-    } finally {
-      call.ended()
-    }
+    return invokeOne(this.#targets, name, operation, data, options)
   }
 
   /**
@@ -151,37 +112,13 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} What concerns all of them, such as `COMPONENT_NOT_FOUND`.
    */
-  async invokeMany<Name extends OutputName>(
+  invokeMany<Name extends OutputName>(
     name: Name,
     operation: Operation<Name>,
     payloads: Iterable<Data>,
     options?: CallManyOptions,
   ): Promise<(Reply | BindwrightError)[]> {
-    checkNames(name, operation)
-    const sender = { component: name, operation }
-    const all = payloadsOf(payloads, sender)
-    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
-    const data = sendable.map((one) => one.bytes)
-    const call = beginCall(name, operation, flats)
-    const carried = flats.map((flat) => call.carried(flat))
-    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, carried, timeoutMs)
-    try {
-      const answers = await (options?.signal ? abortable(options.signal, sender, begin) : begin())
-      if (answers === undefined) {
-        return endless
-      }
-      answers.forEach((answer, index) => {
-        const { place } = sendable[index] as { place: number }
-        results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
-      })
-      call.answered(results)
-    } catch (thrown) {
-      throw call.failed(translated(thrown))
-    } finally {
-      call.ended()
-    }
-    return results
+    return invokeAll(this.#targets, name, operation, payloads, options)
   }
 
   /**
@@ -430,50 +367,6 @@ export class Client implements AsyncDisposable {
   }
 }
 
-function checkNames(name: unknown, operation: unknown): void {
-  if (typeof name !== 'string' || typeof operation !== 'string') {
-    const given = `${typeName(name)} and ${typeName(operation)}`
-    throw fault('INVALID_REQUEST', `expected the names of a binding and an operation, got ${given}`)
-  }
-}
-
 function isGenerator(handler: object): boolean {
   return /Generator/.test(Object.prototype.toString.call(handler))
-}
-
-/** A payload that can be sent, and its place among all. */
-interface Sendable {
-  readonly place: number
-  readonly bytes: Uint8Array | undefined
-}
-
-interface Sorted {
-  readonly sendable: Sendable[]
-  /** The metadata of each that can be sent, or one for all. */
-  readonly flats: (string[] | undefined)[]
-  /** The errors of what cannot be sent, in their places. */
-  readonly results: (Reply | BindwrightError)[]
-}
-
-function sortOut(payloads: Data[], metadata: CallManyOptions['metadata'], sender: Sender): Sorted {
-  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
-  if (each !== undefined && each.length !== payloads.length) {
-    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
-    throw fault('INVALID_REQUEST', message, { ...sender })
-  }
-  const flats = each === undefined ? [flatten(metadata as Metadata | undefined, sender)] : []
-  const results = new Array<Reply | BindwrightError>(payloads.length)
-  const sendable: Sendable[] = []
-  payloads.forEach((payload, place) => {
-    try {
-      const bytes = bytesOf(payload, sender)
-      if (each !== undefined) {
-        flats.push(flatten(each[place], sender))
-      }
-      sendable.push({ place, bytes })
-    } catch (error) {
-      results[place] = error as BindwrightError
-    }
-  })
-  return { sendable, flats, results }
 }

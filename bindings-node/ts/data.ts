@@ -145,10 +145,10 @@ export function flatten(metadata: Metadata | null | undefined, sender: Sender): 
   return flat
 }
 
-/** The object of names and values that stand in turn, from a place on. */
-export function unflatten(flat: readonly (string | Buffer | null)[], from: number): Record<string, string> {
+/** The object of names and values that stand in turn. */
+export function unflatten(flat: readonly string[]): Record<string, string> {
   const metadata: Record<string, string> = {}
-  for (let place = from; place + 1 < flat.length; place += 2) {
+  for (let place = 0; place + 1 < flat.length; place += 2) {
     const name = flat[place] as string
     const value = flat[place + 1] as string
     if (name === '__proto__') {

@@ -2,7 +2,8 @@
 import { optionTime } from './data.js'
 import { translated } from './errors.js'
 import { BindingEvent } from './event.js'
-import type { NativeBatch, NativeSubscription } from './native.js'
+import type { NativeSubscription } from './native.js'
+import { Taken } from './taken.js'
 
 /** Events that are taken at once. */
 const PREFETCH = 64
@@ -17,11 +18,12 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
   readonly #subscribe: () => Promise<NativeSubscription>
   #subscribing: Promise<NativeSubscription> | undefined
   #subscription: NativeSubscription | undefined
-  #batch: NativeBatch | undefined
+  #batch: Taken | undefined
   #place = 0
   #ended = false
   /** Callers of `next` take turns. */
   #turn: Promise<unknown> = Promise.resolve()
+  #waiting = 0
 
   /** @internal */
   constructor(name: string, subscribe: () => Promise<NativeSubscription>) {
@@ -42,7 +44,13 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
   }
 
   /** The next event; waits for one, and keeps the process alive meanwhile. */
-  async next(): Promise<IteratorResult<BindingEvent, undefined>> {
+  next(): Promise<IteratorResult<BindingEvent, undefined>> {
+    const event = this.#waiting === 0 && !this.#ended ? this.#prefetched() : undefined
+    return event === undefined ? this.#nextInTurn() : Promise.resolve({ done: false, value: event })
+  }
+
+  async #nextInTurn(): Promise<IteratorResult<BindingEvent, undefined>> {
+    this.#waiting++
     const before = this.#turn
     let done = (): void => undefined
     this.#turn = new Promise<void>((resolve) => {
@@ -53,6 +61,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       const event = await this.#pull()
       return event === undefined ? { done: true, value: undefined } : { done: false, value: event }
     } finally {
+      this.#waiting--
       done()
     }
   }
@@ -71,7 +80,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       if (batch === null) {
         return undefined
       }
-      this.#batch = batch
+      this.#batch = new Taken(batch, subscription.isTimed)
       this.#place = 0
       if (batch.length === 0) {
         await subscription.ready(undefined, true)

@@ -17,8 +17,20 @@ export interface ErrorParts {
   readonly place?: string
 }
 
-/** Data, then names and values in turn. */
-export type ReplyParts = [data: Buffer | null, ...flat: string[]]
+/** Metadata, packed, and data before it where there is some. */
+export type ReplyParts = string | [data: Buffer | null, metadata: string]
+
+/** What a call for many answers; see `Answers` in the native part. */
+export interface ManyParts {
+  readonly texts: string[]
+  readonly ends: Uint32Array
+  readonly others: { readonly place: number; readonly answer: ReplyParts | ErrorParts }[]
+}
+
+/** A component and an operation, made by `NativeClient.target`. */
+export interface NativeTarget {
+  readonly isNative: true
+}
 
 export interface LedgerParts {
   readonly attempts?: number
@@ -66,7 +78,8 @@ export interface NativeBatch {
   metadata(place: number): string[]
   attempt(place: number): number
   trace(place: number): string[] | null
-  begin(place: number): boolean
+  begin(place: number, most: number): number
+  bodies(place: number, ends: Int32Array): Buffer | null
   ack(from: number, to: number): number
   settle(outcomes: NativeOutcome[]): number
   release(from: number): void
@@ -84,22 +97,7 @@ export type HandOut = 'events' | 'batches' | 'freely'
 
 export interface NativeClient {
   readonly transport: string
-  invoke(
-    key: number | undefined,
-    name: string,
-    operation: string,
-    data: Uint8Array | undefined,
-    flat: string[] | undefined,
-    timeoutMs: number | undefined,
-  ): Promise<ReplyParts>
-  invokeMany(
-    key: number | undefined,
-    name: string,
-    operation: string,
-    data: (Uint8Array | undefined)[],
-    flat: (string[] | undefined)[],
-    timeoutMs: number | undefined,
-  ): Promise<(ReplyParts | ErrorParts)[]>
+  target(name: string, operation: string): NativeTarget
   subscribe(name: string, handOut: HandOut): Promise<NativeSubscription>
   components(): ComponentParts[]
   faults(): ErrorParts[]
@@ -189,6 +187,27 @@ interface Native {
   NativeClient: { open(options: NativeOptions): NativeClient }
   NativeSandbox: { open(longestPauseMs: number | undefined): NativeSandbox }
   DevBroker: { start(port: number): { readonly bootstrap: string; stop(): void } }
+  listenForReplies(
+    replies: (text: string, ...places: number[]) => void,
+    reply: (slot: number, data: Buffer | null, metadata: string) => void,
+    failure: (slot: number, parts: ErrorParts) => void,
+  ): number
+  invoke(
+    listener: number,
+    slot: number,
+    target: NativeTarget,
+    data: Uint8Array | undefined,
+    metadata: string | undefined,
+    timeoutMs: number | undefined,
+  ): ReplyParts | ErrorParts | null | undefined
+  abortInvocation(listener: number, slot: number): void
+  invokeMany(
+    key: number | undefined,
+    target: NativeTarget,
+    data: (Uint8Array | undefined)[],
+    metadata: (string | undefined)[],
+    timeoutMs: number | undefined,
+  ): Promise<ManyParts>
   abortCall(key: number): void
   describeError(
     code: string,

@@ -48,7 +48,7 @@ export class Invocation extends Content {
     this.binding = parts.binding
     this.operation = parts.operation
     this.data = parts.data
-    this.metadata = unflatten(parts.metadata, 0)
+    this.metadata = unflatten(parts.metadata)
     this.error = parts.error
   }
 }

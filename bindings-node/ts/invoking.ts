@@ -1,0 +1,138 @@
+/** Invocations: what is given is checked, the trace goes along, and what is answered becomes replies and errors. */
+import { abortable, endedBy } from './aborting.js'
+import { eachAnswer, invoke, invokeAbortably, type Targets } from './calls.js'
+import { bytesOf, type Data, flatten, type Metadata, payloadsOf, type Sender, timeOf, typeName } from './data.js'
+import { BindwrightError, fault, isParts, translated } from './errors.js'
+import { endless, native } from './native.js'
+import { packed } from './packed.js'
+import { Reply } from './reply.js'
+import { beginCall } from './tracing.js'
+
+/** What a call may say beside its data. */
+export interface CallOptions {
+  /** Names and values for the component, as its documentation lists them. */
+  metadata?: Metadata | undefined
+  /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
+  timeoutMs?: number | undefined
+  /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
+  signal?: AbortSignal | undefined
+}
+
+/** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
+export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
+  metadata?: Metadata | readonly (Metadata | undefined)[] | undefined
+}
+
+/** See `Client.invokeBinding`. */
+export async function invokeOne(
+  targets: Targets,
+  name: string,
+  operation: string,
+  data: Data,
+  options: CallOptions | undefined,
+): Promise<Reply> {
+  const sender = senderOf(name, operation)
+  const bytes = bytesOf(data, sender)
+  const own = flatten(options?.metadata, sender)
+  const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
+  const signal = options?.signal ?? undefined
+  const call = beginCall(name, operation, [own])
+  try {
+    const metadata = packed(call.carried(own))
+    const target = targets.of(name, operation)
+    const answer =
+      signal === undefined
+        ? invoke(target, bytes, metadata, timeoutMs)
+        : endedBy(signal, sender, () => invokeAbortably(target, bytes, metadata, timeoutMs))
+    const parts = answer instanceof Promise ? await answer : answer
+    if (isParts(parts)) {
+      throw new BindwrightError(parts)
+    }
+    return new Reply(parts)
+  } catch (thrown) {
+    throw call.failed(translated(thrown))
+  } finally {
+    call.ended()
+  }
+}
+
+/** See `Client.invokeMany`. */
+export async function invokeAll(
+  targets: Targets,
+  name: string,
+  operation: string,
+  payloads: Iterable<Data>,
+  options: CallManyOptions | undefined,
+): Promise<(Reply | BindwrightError)[]> {
+  const sender = senderOf(name, operation)
+  const all = payloadsOf(payloads, sender)
+  const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
+  const signal = options?.signal ?? undefined
+  const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
+  const call = beginCall(name, operation, flats)
+  try {
+    const data = sendable.map((one) => one.bytes)
+    const metadata = flats.map((flat) => packed(call.carried(flat)))
+    const target = targets.of(name, operation)
+    const begin = (key?: number) => native.invokeMany(key, target, data, metadata, timeoutMs)
+    const answers = await (signal === undefined ? begin() : abortable(signal, sender, begin))
+    if (answers === undefined) {
+      return endless
+    }
+    eachAnswer(answers, (answer, index) => {
+      const { place } = sendable[index] as Sendable
+      results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
+    })
+    call.answered(results)
+    return results
+  } catch (thrown) {
+    throw call.failed(translated(thrown))
+  } finally {
+    call.ended()
+  }
+}
+
+function senderOf(name: unknown, operation: unknown): { component: string; operation: string } {
+  if (typeof name !== 'string' || typeof operation !== 'string') {
+    const given = `${typeName(name)} and ${typeName(operation)}`
+    throw fault('INVALID_REQUEST', `expected the names of a binding and an operation, got ${given}`)
+  }
+  return { component: name, operation }
+}
+
+/** A payload that can be sent, and its place among all. */
+interface Sendable {
+  readonly place: number
+  readonly bytes: Uint8Array | undefined
+}
+
+interface Sorted {
+  readonly sendable: Sendable[]
+  /** The metadata of each that can be sent, or one for all. */
+  readonly flats: (string[] | undefined)[]
+  /** The errors of what cannot be sent, in their places. */
+  readonly results: (Reply | BindwrightError)[]
+}
+
+function sortOut(payloads: Data[], metadata: CallManyOptions['metadata'], sender: Sender): Sorted {
+  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
+  if (each !== undefined && each.length !== payloads.length) {
+    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
+    throw fault('INVALID_REQUEST', message, { ...sender })
+  }
+  const flats = each === undefined ? [flatten(metadata as Metadata | undefined, sender)] : []
+  const results = new Array<Reply | BindwrightError>(payloads.length)
+  const sendable: Sendable[] = []
+  payloads.forEach((payload, place) => {
+    try {
+      const bytes = bytesOf(payload, sender)
+      if (each !== undefined) {
+        flats.push(flatten(each[place], sender))
+      }
+      sendable.push({ place, bytes })
+    } catch (error) {
+      results[place] = error as BindwrightError
+    }
+  })
+  return { sendable, flats, results }
+}
