@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the figures between the document's markers")
     options = parser.parse_args()
 
+    if shutil.which("npm") is None:
+        raise SystemExit("the npm packages need Node 20 or newer with npm")
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     build = {**os.environ, **environment_of_zig()}
