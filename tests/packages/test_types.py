@@ -226,7 +226,7 @@ OFFERED: list[set[str]] = [
     {"json", "text", "data", "metadata", "ack", "retry", "drop", "deadLetter", "emit"},
     {"UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"},
 ]
-OFFERED_EXACTLY = [{"checkout", "records"}, {"create", "size"}, {"orders", "records"}]
+OFFERED_EXACTLY = [{"checkout", "records"}, {"create", "size", "purge"}, {"orders", "records"}]
 
 
 def test_editors_offer_what_there_is(project: Path, node_modules: Path) -> None:

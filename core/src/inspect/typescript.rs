@@ -48,10 +48,7 @@ export type TypedClient<Client extends NamedMethods> = Omit<Client, keyof NamedM
     operation: Operation<Name>,
     ...rest: Rest<Parameters<Client['invokeMany']>>
   ): ReturnType<Client['invokeMany']>
-  onBinding(
-    name: InputName,
-    ...rest: RestOfOne<Parameters<Client['onBinding']>>
-  ): ReturnType<Client['onBinding']>
+  onBinding: ForInputs<Client['onBinding']>
   events(name: InputName, ...rest: RestOfOne<Parameters<Client['events']>>): ReturnType<Client['events']>
 }
 
@@ -65,6 +62,15 @@ export interface NamedMethods {
 
 type Rest<All extends unknown[]> = All extends [any, any, ...infer Others] ? Others : never
 type RestOfOne<All extends unknown[]> = All extends [any, ...infer Others] ? Others : never
+// A method that takes a handler or, with options, another kind of handler; else one that has a single form.
+type ForInputs<Method> = Method extends {
+  (name: string, ...rest: infer One extends unknown[]): infer OneAnswer
+  (name: string, ...rest: infer Other extends unknown[]): infer OtherAnswer
+}
+  ? { (name: InputName, ...rest: One): OneAnswer; (name: InputName, ...rest: Other): OtherAnswer }
+  : Method extends (name: string, ...rest: infer One extends unknown[]) => infer OneAnswer
+    ? (name: InputName, ...rest: One) => OneAnswer
+    : never
 ",
     );
     text
