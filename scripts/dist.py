@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the figures between the document's markers")
     options = parser.parse_args()
 
+    if shutil.which("npm") is None:
+        raise SystemExit("the npm packages need Node 20 or newer with npm")
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     build = {**os.environ, **environment_of_zig()}
@@ -60,7 +62,7 @@ def main() -> int:
     (sdist,) = DIST.glob("*.tar.gz")
     command = pack_command(notices("bindwright-cli").read_bytes())
     run("make", "--no-print-directory", "-C", "bindings-node", "script")
-    library = BUILT / "libbindwright_node.so"
+    library = without_paths(BUILT / "libbindwright_node.so")
     main_package, platform_package = tarballs.pack(DIST, library, PLATFORM, notices("bindwright-node"))
 
     wheel = wheels.look_at(file)
@@ -133,6 +135,17 @@ def environment_of_zig() -> dict[str, str]:
         # In texts of panics; where this machine keeps its sources is nobody's business.
         f"{setting}_RUSTFLAGS": f"--remap-path-prefix={cargo}=cargo --remap-path-prefix={ROOT}=bindwright",
     }
+
+
+def without_paths(library: Path) -> Path:
+    """OpenSSL notes where it was built, and looks there for modules: a folder that anybody might make elsewhere."""
+    path, nowhere = str(TARGET).encode(), b"/nonexistent"
+    if len(path) < len(nowhere):
+        raise SystemExit(f"CARGO_TARGET_DIR is too short to be replaced in what is built: {TARGET}")
+    changed = TARGET / tarballs.LIBRARY
+    # Of the same length, so that nothing else moves.
+    changed.write_bytes(library.read_bytes().replace(path, nowhere.ljust(len(path), b"/")))
+    return changed
 
 
 def notices(package: str) -> Path:

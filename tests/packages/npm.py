@@ -20,6 +20,7 @@ from programs import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "bindings-node"
+COMPILER = SOURCES / "node_modules" / "typescript" / "bin" / "tsc"
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import tarballs
@@ -152,5 +153,4 @@ class NodeProject:
         return result.stdout
 
     def compile(self, *options: str | Path, code: int = 0) -> str:
-        compiler = SOURCES / "node_modules" / "typescript" / "bin" / "tsc"
-        return self.run("node", compiler, "--strict", "--target", "es2022", "--types", "node", *options, code=code)
+        return self.run("node", COMPILER, "--strict", "--target", "es2022", "--types", "node", *options, code=code)

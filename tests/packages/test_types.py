@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from npm import NodeProject
+from completions import completions
+from npm import COMPILER, NodeProject
 from programs import clean_environment
 
 if TYPE_CHECKING:
@@ -201,3 +203,38 @@ def test_what_typescript_users_get_wrong_is_told(project: Path, node_modules: Pa
     assert found.keys() == wanted.keys(), output
     for number, words in wanted.items():
         assert words in found[number], f"line {number}: expected {words!r} in {found[number]!r}"
+
+
+# An editor is asked at every bar.
+EDITED = """
+import { Client } from 'bindwright'
+import { Sandbox } from 'bindwright/testing'
+import type { TypedClient } from './names.d.ts'
+const client = await Client.open({ | })
+client.|
+await client.invokeBinding('checkout', 'create', 1, { | })
+client.onBinding('orders', (event) => { event.| })
+new Sandbox().fail('checkout', '|')
+const typed: TypedClient<Client> = client
+await typed.invokeBinding('|', 'create')
+await typed.invokeBinding('checkout', '|')
+typed.events('|')
+"""
+OFFERED: list[set[str]] = [
+    {"resources?", "logger?", "timeoutMs?"},
+    {"invokeBinding", "invokeMany", "onBinding", "events", "run", "close"},
+    {"metadata?", "signal?", "timeoutMs?"},
+    {"json", "text", "data", "metadata", "ack", "retry", "drop", "deadLetter", "emit"},
+    {"UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"},
+]
+OFFERED_EXACTLY = [{"checkout", "records"}, {"create", "size", "purge"}, {"orders", "records"}]
+
+
+def test_editors_offer_what_there_is(project: Path, node_modules: Path) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    settings = {"strict": True, "module": "node16", "target": "es2022", "lib": ["es2023"], "types": ["node"]}
+    (project / "tsconfig.json").write_text(json.dumps({"compilerOptions": settings}))
+    *offered, outputs, operations, inputs = completions(COMPILER, project, EDITED)
+    for wanted, found in zip(OFFERED, offered, strict=True):
+        assert wanted <= found, f"{wanted - found} are missing"
+    assert [outputs, operations, inputs] == OFFERED_EXACTLY
