@@ -6,6 +6,7 @@ import {
   checkText,
   type Data,
   flatten,
+  isCount,
   type Metadata,
   optionTime,
   payloadsOf,
@@ -198,7 +199,7 @@ export class Client implements AsyncDisposable {
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
     }
-    if (batch !== undefined && !(Number.isInteger(batch) && batch >= 1)) {
+    if (batch !== undefined && !isCount(batch)) {
       throw refused(`batch: expected a whole number from 1, got ${String(batch)}`, 'Allow at least one event.')
     }
     if (isGenerator(handler)) {
