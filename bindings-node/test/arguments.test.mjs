@@ -42,6 +42,19 @@ test('arguments of another type are refused by the method', async (context) => {
   for (const method of ['ready', 'close']) await client[method](null)
 })
 
+test('a number of things is a whole one', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  const pushed = sandbox.push('orders', 'x')
+  for (const number of [0, -1, Number.NaN, 1.5, 2 ** 32, 1e308, '1', null]) {
+    const refused = { ...OPTIONS, message: /expected a whole number from 1/ }
+    assert.throws(() => client.onBinding('orders', () => undefined, { batch: number }), refused)
+    assert.throws(() => sandbox.reply('orders', 'x', { times: number }), refused)
+    await assert.rejects(sandbox.waitFor('orders', { count: number, timeoutMs: 0 }), refused)
+    await assert.rejects(pushed.wait({ deliveries: number, timeoutMs: 0 }), refused)
+  }
+})
+
 test('a failure of which nobody says how often is for one call', async (context) => {
   const sandbox = opened(context, new Sandbox())
   const client = await open(context)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -196,4 +197,19 @@ test('a library that only a worker loaded stays when the worker has ended', (con
     encoding: 'utf8',
   })
   assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'still here\n', stderr: '' })
+})
+
+test('the native part is found without asking for the names of hosts', (context) => {
+  const path = folder(context, {})
+  cpSync(DIST, join(path, 'node_modules', 'bindwright', 'dist'), { recursive: true })
+  const own = join(path, 'node_modules', 'bindwright-linux-x64-gnu')
+  mkdirSync(own)
+  symlinkSync(join(DIST, '..', 'bindwright.node'), join(own, 'index.node'))
+  writeFileSync(join(own, 'package.json'), '{"main": "index.node"}')
+  const text = `const { getReport } = process.report
+    process.report.getReport = () => { console.log(process.report.excludeNetwork); return getReport.call(process.report) }
+    console.log(typeof require('./node_modules/bindwright/dist/index.js').Client, process.report.excludeNetwork)`
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', text], { cwd: path, encoding: 'utf8' })
+  const lines = process.platform === 'linux' && process.arch === 'x64' ? 'true\nfunction false\n' : ''
+  assert.deepEqual({ stdout, stderr }, { stdout: lines, stderr: '' })
 })

@@ -121,6 +121,24 @@ test('what a handler throws is recorded, and every delivery has a span', async (
   assert.equal(second.attributes['bindwright.attempt'], 2)
 })
 
+test('a handler that throws what has no text has a span, too', async (context) => {
+  const { client, sandbox } = await open(context)
+  const thrown = Object.defineProperty({}, 'then', {
+    get() {
+      throw Object.create(null)
+    },
+  })
+  client.onBinding('orders', (event) => {
+    if (event.attempt === 1) throw Object.create(null)
+    return event.attempt === 2 ? thrown : undefined
+  })
+  await client.start()
+  const { cause } = await sandbox.push('orders', 'x').wait()
+  assert.deepEqual(cause, { code: 'object', text: 'what was thrown has no text' })
+  const messages = (await spans('orders process', 3)).map((span) => span.status.message)
+  assert.deepEqual(messages, [...Array(2).fill('object: what was thrown has no text'), undefined])
+})
+
 test('a batch is a span with links', async (context) => {
   const { client, sandbox } = await open(context)
   client.onBinding('orders', async () => undefined, { batch: 10 })

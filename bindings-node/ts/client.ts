@@ -2,7 +2,7 @@ import { abortable } from './aborting.js'
 import { Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled } from './context.js'
-import { checkText, type Data, optionTime } from './data.js'
+import { checkText, type Data, isCount, optionTime } from './data.js'
 import { BindwrightError, guarded, refused, translated } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
@@ -141,7 +141,7 @@ export class Client implements AsyncDisposable {
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
     }
-    if (batch !== undefined && !(Number.isInteger(batch) && batch >= 1)) {
+    if (batch !== undefined && !isCount(batch)) {
       throw refused(`batch: expected a whole number from 1, got ${String(batch)}`, 'Allow at least one event.')
     }
     if (isGenerator(handler)) {

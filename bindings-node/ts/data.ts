@@ -168,6 +168,11 @@ export function checkText(what: string, value: unknown): void {
   }
 }
 
+/** Whether a value is a number of things, at least one, that the native part can count. */
+export function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 32
+}
+
 /** What stands in a list of payloads. What is one payload itself must not be sent as many. */
 export function payloadsOf(payloads: Iterable<Data>, sender: Sender): Data[] {
   if (

@@ -267,8 +267,21 @@ function isInstalled(name: string): boolean {
 }
 
 function isMusl(): boolean {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined
+  const { report } = process as { report?: { excludeNetwork?: boolean; getReport(): unknown } }
+  if (report === undefined) {
+    return false
+  }
+  // Otherwise Node asks, while the program stands still, for the names of all hosts that it is connected to.
+  const { excludeNetwork } = report
+  report.excludeNetwork = true
+  try {
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
+    return header !== undefined && header.glibcVersionRuntime === undefined
+  } finally {
+    if (excludeNetwork !== undefined) {
+      report.excludeNetwork = excludeNetwork
+    }
+  }
 }
 
 function absence(name: string, cause: unknown): string {

@@ -100,7 +100,7 @@ function causeOf(cause: unknown): [string, string] | undefined {
 }
 
 /** What an error tells about a delivery that failed. Anything may be thrown, also what cannot be made a text. */
-function causeOfFailure(error: unknown): [string, string] {
+export function causeOfFailure(error: unknown): [string, string] {
   try {
     if (error instanceof BindwrightError) {
       return [error.code, shortened(String(error.message))]

@@ -14,7 +14,7 @@
  */
 import type { ErrorCode } from './codes.js'
 import { Content } from './content.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, unflatten } from './data.js'
+import { bytesOf, type Data, flatten, isCount, type Metadata, optionTime, unflatten } from './data.js'
 import { BindwrightError, guarded, refused, translated } from './errors.js'
 import {
   type AnswerConditions,
@@ -107,8 +107,12 @@ export class PushedEvent {
    */
   async wait(options: { timeoutMs?: number | undefined; deliveries?: number | undefined } = {}): Promise<Progress> {
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
+    const { deliveries } = options
+    if (deliveries !== undefined && !isCount(deliveries)) {
+      throw refused(`deliveries: expected a whole number from 1, got ${String(deliveries)}`, 'Correct the option.')
+    }
     try {
-      return progressOf(await this.#native.wait(options.deliveries, timeoutMs))
+      return progressOf(await this.#native.wait(deliveries, timeoutMs))
     } catch (thrown) {
       throw translated(thrown)
     }
@@ -162,6 +166,9 @@ export class Sandbox implements Disposable {
     options: { count?: number | undefined; operation?: string | undefined; timeoutMs?: number | undefined } = {},
   ): Promise<Invocation[]> {
     const { count = 1, operation } = options
+    if (!isCount(count)) {
+      throw refused(`count: expected a whole number from 1, got ${String(count)}`, 'Correct the option.')
+    }
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
     try {
       const found = await this.#native.waitFor(binding, operation, count, timeoutMs)
@@ -245,7 +252,7 @@ function progressOf(parts: ProgressParts): Progress {
 
 function conditionsOf(options: AnswerOptions): AnswerConditions {
   const { operation, times } = options
-  if (times !== undefined && times !== Number.POSITIVE_INFINITY && !(Number.isInteger(times) && times >= 1)) {
+  if (times !== undefined && times !== Number.POSITIVE_INFINITY && !isCount(times)) {
     throw refused(`times: expected a whole number from 1, or Infinity, got ${String(times)}`, 'Correct the option.')
   }
   const delayMs = optionTime('delayMs', options.delayMs)

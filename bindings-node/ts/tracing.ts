@@ -10,6 +10,7 @@ import { callIn, type Handled, handled } from './context.js'
 import { BindwrightError } from './errors.js'
 import type { BindingEvent } from './event.js'
 import { native } from './native.js'
+import { causeOfFailure } from './outcomes.js'
 
 type Api = typeof OpenTelemetry
 
@@ -168,17 +169,19 @@ function untilDone(api: Api, span: OpenTelemetry.Span, run: () => unknown): unkn
     if (error instanceof Error) {
       span.recordException(error)
     }
-    fail(api, span, error, String(error))
+    fail(api, span, error, causeOfFailure(error).join(': '))
     span.end()
     throw error
   }
   let answer: unknown
+  let waits: boolean
   try {
     answer = run()
+    waits = typeof (answer as { then?: unknown } | null | undefined)?.then === 'function'
   } catch (error) {
     return failed(error)
   }
-  if (typeof (answer as { then?: unknown } | null | undefined)?.then !== 'function') {
+  if (!waits) {
     span.end()
     return answer
   }

@@ -209,16 +209,14 @@ def test_what_typescript_users_get_wrong_is_told(project: Path, node_modules: Pa
 EDITED = """
 import { Client } from 'bindwright'
 import { Sandbox } from 'bindwright/testing'
-import type { TypedClient } from './names.d.ts'
 const client = await Client.open({ | })
 client.|
 await client.invokeBinding('checkout', 'create', 1, { | })
 client.onBinding('orders', (event) => { event.| })
 new Sandbox().fail('checkout', '|')
-const typed: TypedClient<Client> = client
-await typed.invokeBinding('|', 'create')
-await typed.invokeBinding('checkout', '|')
-typed.events('|')
+await client.invokeBinding('|', 'create')
+await client.invokeBinding('checkout', '|')
+client.events('|')
 """
 OFFERED: list[set[str]] = [
     {"resources?", "logger?", "timeoutMs?"},
