@@ -81,7 +81,11 @@ test('what cannot be sent is refused with its reason', async (context) => {
   await refused('\ud800', 'UTF-8')
   await refused('x', 'expected a text for "key", got number', { metadata: { key: 1 } })
   await refused('x', 'metadata: expected an object with texts, got Map', { metadata: new Map() })
+  await refused('x', 'metadata: "key" or its text cannot be sent as UTF-8', { metadata: { key: 'a\udc00' } })
   await refused('x', 'timeoutMs: expected at least 0', { timeoutMs: -1 })
+  await refused('x', 'timeout: no such option', { timeout: 5 })
+  await refused('x', 'Options are: metadata, timeoutMs, signal.', { timeout: 5 })
+  await refused('x', 'expected an object with options, got number', 5)
   await assert.rejects(client.invokeBinding(1, 'create'), { code: 'INVALID_REQUEST' })
 })
 

@@ -140,6 +140,10 @@ export function flatten(metadata: Metadata | null | undefined, sender: Sender): 
       const message = `metadata: expected a text for ${JSON.stringify(name)}, got ${typeName(value)}`
       throw fault('INVALID_REQUEST', message, { ...sender })
     }
+    if (hasLoneSurrogate(name) || hasLoneSurrogate(value)) {
+      const message = `metadata: ${JSON.stringify(name)} or its text cannot be sent as UTF-8: it has half of a surrogate pair`
+      throw fault('INVALID_REQUEST', message, { ...sender })
+    }
     flat.push(name, value)
   }
   return flat

@@ -23,6 +23,8 @@ export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
   metadata?: Metadata | readonly (Metadata | undefined)[] | undefined
 }
 
+const KNOWN: ReadonlySet<string> = new Set<keyof CallOptions>(['metadata', 'timeoutMs', 'signal'])
+
 /** See `Client.invokeBinding`. */
 export async function invokeOne(
   targets: Targets,
@@ -32,6 +34,7 @@ export async function invokeOne(
   options: CallOptions | undefined,
 ): Promise<Reply> {
   const sender = senderOf(name, operation)
+  checkOptions(options, sender)
   const bytes = bytesOf(data, sender)
   const own = flatten(options?.metadata, sender)
   const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
@@ -65,6 +68,7 @@ export async function invokeAll(
   options: CallManyOptions | undefined,
 ): Promise<(Reply | BindwrightError)[]> {
   const sender = senderOf(name, operation)
+  checkOptions(options, sender)
   const all = payloadsOf(payloads, sender)
   const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
   const signal = options?.signal ?? undefined
@@ -98,6 +102,22 @@ function senderOf(name: unknown, operation: unknown): { component: string; opera
     throw fault('INVALID_REQUEST', `expected the names of a binding and an operation, got ${given}`)
   }
   return { component: name, operation }
+}
+
+/** Refuses what a program in JavaScript may have mistyped, such as `timeout`. */
+function checkOptions(options: object | null | undefined, sender: Sender): void {
+  if (options === undefined || options === null) {
+    return
+  }
+  if (typeof options !== 'object') {
+    throw fault('INVALID_REQUEST', `expected an object with options, got ${typeName(options)}`, { ...sender })
+  }
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.has(name)) {
+      const advice = `Options are: ${Array.from(KNOWN).join(', ')}.`
+      throw fault('INVALID_REQUEST', `${name}: no such option`, { ...sender, advice })
+    }
+  }
 }
 
 /** A payload that can be sent, and its place among all. */
