@@ -16,8 +16,8 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bindwright::{Error, Reply};
 use bindwright::event_loop::{self, Bell, caught};
+use bindwright::{Error, Reply};
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, check_status, sys};
