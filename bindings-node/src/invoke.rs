@@ -47,7 +47,7 @@ pub fn listen_for_replies(
 /// with this slot.
 #[napi(catch_unwind)]
 pub fn invoke(
-    env: &Env,
+    env: Env,
     listener: u32,
     slot: u32,
     target: &External<Arc<Target>>,
