@@ -1,6 +1,7 @@
 """Node: the peers' packages, ours as built for measuring, and the programs in `node/` that run rounds.
 
-The peers are installed once, below `~/.cache/bindwright/`: node-rdkafka compiles librdkafka, which takes minutes.
+The peers are installed once, below `~/.cache/bindwright/`: node-rdkafka compiles librdkafka, which takes
+minutes.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _fingerprint() -> str:
 
 
 def _put_ours(place: Path) -> None:
-    """Builds the package with its feature `bench`, and puts it beside the peers; the working tree keeps its own."""
+    """Builds the package with its feature `bench` and puts it beside the peers; the tree keeps its own."""
     command = ["cargo", "build", "--release", "-p", "bindwright-node", "--features", "bindwright-node/bench"]
     built = _output(*command, "--message-format=json-render-diagnostics")
     messages = (json.loads(line) for line in built.splitlines())
@@ -87,9 +88,7 @@ def _put_ours(place: Path) -> None:
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(
-        command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    return subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 class Program:

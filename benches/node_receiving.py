@@ -11,9 +11,9 @@ from plan import Plan
 from receiving import filled
 
 _NOTE = (
-    "{what} From the first event to the last, without joining the group, in Node {node}. kafkajs {kafkajs} commits as "
-    "it comes, after each batch that was handled; node-rdkafka {node-rdkafka}: automatic commits off, a commit every "
-    "second."
+    "{what} From the first event to the last, without joining the group, in Node {node}. kafkajs {kafkajs} "
+    "commits as it comes, after each batch that was handled; node-rdkafka {node-rdkafka}: automatic commits "
+    "off, a commit every second."
 )
 
 

@@ -15,21 +15,23 @@ KAFKAJS = "kafkajs"
 RDKAFKA = "node-rdkafka"
 
 _NOTE = (
-    "In Node {node}, one call after the other in so many async functions. kafkajs {kafkajs}: `producer.send` as it "
-    "comes, so with acks from all replicas. node-rdkafka {node-rdkafka}: `produce`, a promise that its delivery "
-    "report resolves, polled every millisecond, linger 0."
+    "In Node {node}, one call after the other in so many async functions. kafkajs {kafkajs}: `producer.send` "
+    "as it comes, so with acks from all replicas. node-rdkafka {node-rdkafka}: `produce`, a promise that its "
+    "delivery report resolves, polled every millisecond, linger 0."
 )
 _RATE = ("rate", "p50", "p99")
 
 
 def one_at_a_time(plan: Plan) -> Row:
     rounds = _rounds(plan, plan.size.calls, 1)
-    return Row("Node, one at a time", "µs", "p50", ("p50", "p90", "p99"), rounds, Target("at most", 0.7), note=note())
+    return Row(
+        "Node, one at a time", "µs", "p50", ("p50", "p90", "p99"), rounds, Target("at most", 0.7), note=note()
+    )
 
 
 def at_once(plan: Plan, in_flight: int, *, targets: dict[str, Target]) -> list[Row | Skipped]:
     """A row for each peer, of the same rounds."""
-    rounds = _rounds(plan, plan.size.awaited, in_flight)
+    rounds = _rounds(plan, plan.size.awaited_node, in_flight)
     name = f"Node, {in_flight:,} at once"
     return [
         Row(name, "µs", "rate", _RATE, _beside(rounds, peer), targets.get(peer), note=note())
@@ -55,8 +57,8 @@ def bulk(plan: Plan) -> Row:
         peers = {peer: partial(program.round, bulk=count) for peer, program in programs.items()}
         rounds = take_turns(plan.size.rounds, peers)
     told = (
-        "`invokeMany`; kafkajs: `send` of 5,000 messages each, all at once; node-rdkafka: `produce` with a callback "
-        "that counts, `poll()` every 500 records; the better of linger 0 and 5 ms."
+        "`invokeMany`; kafkajs: `send` of 5,000 messages each, all at once; node-rdkafka: `produce` with a "
+        "callback that counts, `poll()` every 500 records; the better of linger 0 and 5 ms."
     )
     return Row(f"Node, bulk, {count:,} in one call", "/s", "rate", ("rate",), rounds, note=told)
 

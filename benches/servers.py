@@ -137,14 +137,15 @@ def started(
         _in(process).close()
 
 
-def asked(process: subprocess.Popen[str], line: str) -> Any:
+def asked(process: subprocess.Popen[str], line: str) -> dict[str, Any]:
     """The program's answer, in JSON, to a line."""
     _in(process).write(f"{line}\n")
     _in(process).flush()
     answer = _out(process).readline()
     if not answer:
         raise ServerFailed("a program ended without an answer")
-    return json.loads(answer)
+    answered: dict[str, Any] = json.loads(answer)
+    return answered
 
 
 def _in(process: subprocess.Popen[str]) -> IO[str]:

@@ -48,14 +48,7 @@ impl Listener {
         unsafe {
             sys::napi_get_reference_value(env, function, &raw mut callee);
             let this = undefined(self.env);
-            sys::napi_call_function(
-                env,
-                this,
-                callee,
-                arguments.len(),
-                arguments.as_ptr(),
-                ptr::null_mut(),
-            );
+            sys::napi_call_function(env, this, callee, arguments.len(), arguments.as_ptr(), ptr::null_mut());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bindwright::{Batch, Body, Event, Outcome, Subscription};
 use napi::Env;
-use napi::bindgen_prelude::{Buffer, Int32ArraySlice, ObjectFinalize, PromiseRaw};
+use napi::bindgen_prelude::{BufferSlice, Int32ArraySlice, ObjectFinalize, PromiseRaw};
 use napi_derive::napi;
 
 use crate::calls::{Keeps, begin, promise};
@@ -140,7 +140,12 @@ impl NativeBatch {
     /// The data of several events from a place on in one buffer, for small ones; null where the first is a large one.
     /// `ends` is filled with where each ends: -1 for a message without a value, -2 behind the last.
     #[napi(catch_unwind)]
-    pub fn bodies(&self, place: u32, mut ends: Int32ArraySlice) -> Option<Buffer> {
+    pub fn bodies<'env>(
+        &self,
+        env: &'env Env,
+        place: u32,
+        mut ends: Int32ArraySlice,
+    ) -> napi::Result<Option<BufferSlice<'env>>> {
         // SAFETY: nothing else of JavaScript runs while this writes.
         let ends = unsafe { ends.as_mut() };
         let (mut together, mut count) = (Vec::new(), 0);
@@ -157,7 +162,7 @@ impl NativeBatch {
             }
             count += 1;
         }
-        (count > 0).then(|| Buffer::from(together))
+        (count > 0).then(|| BufferSlice::copy_from(env, &together)).transpose()
     }
 
     /// Acks the events of these places, the last one left out; returns how many of them still counted.

@@ -16,8 +16,8 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bindwright::{Error, Reply};
 use bindwright::event_loop::{self, Bell, caught};
+use bindwright::{Error, Reply};
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, check_status, sys};
@@ -250,12 +250,12 @@ pub(crate) unsafe fn listen(env: Env, functions: [sys::napi_value; 3]) -> napi::
 /// An invocation: its result when it is there at once, else the listener hears of it, with the slot. A panic inside it
 /// is the error `INTERNAL`.
 pub(crate) fn answer(
-    env: &Env,
+    env: Env,
     listener: u32,
     slot: u32,
     future: impl Future<Output = Result<Reply, Error>> + 'static,
 ) -> napi::Result<Option<Result<Reply, Error>>> {
-    let tasks = Tasks::of(*env)?;
+    let tasks = Tasks::of(env)?;
     let kept = Kept::new(&tasks.keeping);
     let task = Box::pin(async move {
         let result = caught(future).await;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bindwright::{Body, Client, Reply, Request, Result};
 use napi::bindgen_prelude::{
-    Array, External, FromNapiValue, Function, PromiseRaw, ToNapiValue, TypeName, Uint32Array, ValidateNapiValue,
+    Array, External, FromNapiValue, Function, PromiseRaw, ToNapiValue, TypeName, Uint32Array,
+    ValidateNapiValue,
 };
 use napi::{Env, JsValue as _, ValueType, check_status, sys};
 use napi_derive::napi;
@@ -46,7 +47,7 @@ pub fn listen_for_replies(
 /// with this slot.
 #[napi(catch_unwind)]
 pub fn invoke(
-    env: &Env,
+    env: Env,
     listener: u32,
     slot: u32,
     target: &External<Arc<Target>>,
@@ -90,8 +91,7 @@ pub fn invoke_many<'env>(
     }
     let (target, timeout) = (Arc::clone(target), timeout_ms.map(duration));
     begin(env, key, Keeps::Process, async move {
-        let results =
-            target.client.invoke_many(&target.name, &target.operation, requests, timeout).await?;
+        let results = target.client.invoke_many(&target.name, &target.operation, requests, timeout).await?;
         Ok(Answers::from(results))
     })
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { BindwrightError, Client, Reply } from '../dist/index.mjs'
-import { Sandbox } from '../dist/testing.mjs'
+import { Answer, Sandbox } from '../dist/testing.mjs'
 import { collected, deferred, folder, memory, native, opened, program, translated, until } from './fixture.mjs'
 
 async function open(context, documents = memory('orders'), options = {}) {
@@ -115,6 +115,51 @@ test('large replies arrive whole, and stay when garbage is collected', async (co
   for (const one of data) assert.ok(one.equals(Buffer.alloc(1_000_000, 'z')))
 })
 
+test('what is told together reaches each call', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  const said = (number) => ({
+    'a:b': `ü:😀\u0000${number}`,
+    [`of ${number}`]: '',
+    '': '',
+    number: String(number).repeat(number % 5),
+  })
+  // Some at once and some later, with data, without data, and with an error.
+  const answers = Array.from({ length: 500 }, (_, number) => (number % 7 === 0 ? `data ${number}` : null))
+  const answer = ({ data }) => {
+    const number = Number(data.toString())
+    if (number % 11 === 0) throw new BindwrightError({ text: 'no', message: 'no', code: 'UNAVAILABLE', whatToDo: '' })
+    return new Answer(answers[number], said(number))
+  }
+  for (const delayMs of [0, 5]) {
+    sandbox.reply('orders', answer, { delayMs })
+    const calls = answers.map((_, number) => client.invokeBinding('orders', 'create', number).catch((error) => error))
+    const many = await client.invokeMany('orders', 'create', [...answers.keys()])
+    const replies = await Promise.all(calls)
+    for (const list of [replies, many]) {
+      list.forEach((reply, number) => {
+        if (number % 11 === 0) {
+          assert.ok(reply instanceof BindwrightError, `${number}: ${reply}`)
+        } else {
+          assert.equal(reply.data?.toString() ?? null, answers[number])
+          assert.deepEqual({ ...reply.metadata }, said(number))
+        }
+      })
+    }
+  }
+})
+
+test('a program may make up names of operations without end', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  for (let number = 0; number < 1_000; number++) {
+    sandbox.reply('orders', null)
+    await client.invokeBinding('orders', 'create', String(number))
+    await assert.rejects(client.invokeBinding('orders', `made up ${number}`), { code: 'UNSUPPORTED_OPERATION' })
+  }
+  assert.equal(sandbox.invocations('orders').filter((one) => one.operation === 'create').length, 1_000)
+})
+
 test('metadata may have any name', async (context) => {
   const sandbox = opened(context, new Sandbox())
   const client = await open(context)
@@ -185,6 +230,23 @@ test('an aborted call ends at once, and its request is recalled', async (context
     code: 'CANCELLED',
   })
   assert.equal(sandbox.invocations('orders').length, 1, 'nothing was sent')
+})
+
+test('an aborted call leaves those alone that come after it', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  sandbox.reply('orders', ({ data }) => data, { delayMs: 20 })
+  for (let round = 0; round < 20; round++) {
+    const controller = new AbortController()
+    const ended = client.invokeBinding('orders', 'create', 'a', { signal: controller.signal })
+    const stays = client.invokeBinding('orders', 'create', 'b')
+    controller.abort()
+    const follows = client.invokeBinding('orders', 'create', 'c', { signal: controller.signal })
+    const last = client.invokeBinding('orders', 'create', 'd')
+    await assert.rejects(ended, { code: 'CANCELLED' })
+    await assert.rejects(follows, { code: 'CANCELLED' })
+    assert.deepEqual([(await stays).text(), (await last).text()], ['b', 'd'])
+  }
 })
 
 test('an abort after the end does nothing, and the signal keeps no listener', async (context) => {

@@ -1,4 +1,5 @@
 /** Receiving events one by one, for programs that settle them in their own time. */
+import { performance } from 'node:perf_hooks'
 import { optionTime } from './data.js'
 import { translated } from './errors.js'
 import { BindingEvent } from './event.js'
@@ -94,7 +95,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
     const batch = this.#batch
     while (batch !== undefined && this.#place < batch.length) {
       const place = this.#place++
-      if (batch.begin(place)) {
+      if (batch.begin(place, performance.now())) {
         return new BindingEvent(this.#name, batch, place)
       }
     }

@@ -101,6 +101,7 @@ export class Handling {
   /** One after the other, and then whatever else there is. */
   async #workOff(first: Taken): Promise<void> {
     let began = performance.now()
+    let now = began
     for (let batch: Taken | null = first; batch !== null && batch.length > 0; ) {
       const work: Work = { batch, told: 0, place: 0 }
       this.#works.add(work)
@@ -110,7 +111,7 @@ export class Handling {
           batch.release(work.place)
           break
         }
-        if (batch.begin(work.place)) {
+        if (batch.begin(work.place, now)) {
           const event = new BindingEvent(this.#name, batch, work.place)
           const call: Handled = { owner: this.#owner, event, active: true }
           // Here, and not in a function of its own: each that is awaited costs as much as all the rest.
@@ -127,10 +128,12 @@ export class Handling {
             this.#failed(work, call, error)
           }
         }
-        if (performance.now() - began >= TURN_MS) {
+        now = performance.now()
+        if (now - began >= TURN_MS) {
           this.#tell(work, work.place + 1)
           await nextTurn()
           began = performance.now()
+          now = began
         }
       }
       this.#tell(work)
@@ -200,8 +203,9 @@ export class Handling {
         return
       }
       const places: number[] = []
+      const now = performance.now()
       for (let place = 0; place < batch.length; place++) {
-        if (batch.begin(place)) {
+        if (batch.begin(place, now)) {
           places.push(place)
         }
       }
