@@ -1,5 +1,5 @@
 import { abortable, endedBy } from './aborting.js'
-import { eachAnswer, invoke, invokeAbortably, Targets } from './calls.js'
+import { invoke, invokeAbortably, Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled, withTrace } from './context.js'
 import { bytesOf, type Data, flatten, type Metadata, optionTime, timeOf, typeName } from './data.js'
@@ -7,6 +7,7 @@ import { BindwrightError, fault, guarded, isParts, refused, translated } from '.
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
 import { beginLogging, endLogging } from './logs.js'
+import { eachAnswer, type Sendable, sortOut } from './many.js'
 import {
   type ErrorParts,
   endless,
@@ -421,41 +422,4 @@ function checkNames(name: unknown, operation: unknown): void {
 
 function isGenerator(handler: object): boolean {
   return /Generator/.test(Object.prototype.toString.call(handler))
-}
-
-interface Sendable {
-  readonly place: number
-  readonly bytes: Uint8Array | undefined
-  readonly metadata: string | undefined
-}
-
-/** What can be sent, and the errors of what cannot in their places. */
-function sortOut(
-  payloads: Data[],
-  metadata: CallManyOptions['metadata'],
-  sender: { component: string; operation: string },
-): {
-  sendable: Sendable[]
-  results: (Reply | BindwrightError)[]
-  /** The metadata of all of them, where they share it. */
-  forAll: [string | undefined] | undefined
-} {
-  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
-  if (each !== undefined && each.length !== payloads.length) {
-    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
-    throw fault('INVALID_REQUEST', message, sender)
-  }
-  const flattened = (one: Metadata | undefined) => packed(withTrace(flatten(one, sender)))
-  const all = each === undefined ? flattened(metadata as Metadata | undefined) : undefined
-  const results = new Array<Reply | BindwrightError>(payloads.length)
-  const sendable: Sendable[] = []
-  payloads.forEach((payload, place) => {
-    try {
-      const metadata = each === undefined ? all : flattened(each[place])
-      sendable.push({ place, bytes: bytesOf(payload, sender), metadata })
-    } catch (error) {
-      results[place] = error as BindwrightError
-    }
-  })
-  return { sendable, results, forAll: each === undefined ? [all] : undefined }
 }
