@@ -73,7 +73,7 @@ def _rounds(
     topic = plan.broker.create_topic(partitions)
     with ExitStack() as stack:
         programs = _senders(plan, topic, [OURS, KAFKAJS, RDKAFKA], stack)
-        # kafkajs takes several times as long: it gets fewer, so that a run does not consist of waiting for it.
+        # kafkajs takes several times as long: it gets fewer, or a run would consist of waiting for it.
         fewer = calls // 6 if in_flight > 1 and not with_keys else calls
         peers = {
             peer: partial(
