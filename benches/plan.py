@@ -24,7 +24,6 @@ class Size:
     keyed: int = 40_000
     awaited: int = 60_000
     awaited_keyed: int = 12_000
-    awaited_node: int = 20_000
     events_awaited: int = 200_000
     in_core: int = 100_000
 
@@ -39,7 +38,6 @@ QUICK = Size(
     keyed=500,
     awaited=1_000,
     awaited_keyed=500,
-    awaited_node=1_000,
     events_awaited=1_000,
     in_core=1_000,
 )

@@ -2,7 +2,7 @@
  * Invocations that wait for the native part. Each has a slot here; when many are answered at once, the native part
  * tells all of them in one call.
  */
-import type { ErrorParts, ManyParts, NativeTarget, ReplyParts } from './native.js'
+import type { ErrorParts, NativeTarget, ReplyParts } from './native.js'
 import { endless, native } from './native.js'
 
 interface Waiting {
@@ -116,28 +116,6 @@ function begun(
     throw thrown
   }
 }
-
-/** The answers of a call for many, each with its index. */
-export function eachAnswer(
-  { texts, ends, others }: ManyParts,
-  told: (answer: ReplyParts | ErrorParts, index: number) => void,
-): void {
-  const special = new Map(others.map(({ place, answer }) => [place, answer]))
-  let text = ''
-  let from = 0
-  for (let index = 0; index < ends.length; index++) {
-    if (index % REPLIES_OF_A_TEXT === 0) {
-      text = texts[index / REPLIES_OF_A_TEXT] as string
-      from = 0
-    }
-    const end = ends[index] as number
-    told(special.get(index) ?? text.slice(from, end), index)
-    from = end
-  }
-}
-
-/** As in the native part. */
-const REPLIES_OF_A_TEXT = 64
 
 /** The most operations of which the names are kept. */
 const MANY = 256

@@ -1,8 +1,9 @@
 /** Invocations: what is given is checked, the trace goes along, and what is answered becomes replies and errors. */
 import { abortable, endedBy } from './aborting.js'
-import { eachAnswer, invoke, invokeAbortably, type Targets } from './calls.js'
+import { invoke, invokeAbortably, type Targets } from './calls.js'
 import { bytesOf, type Data, flatten, type Metadata, payloadsOf, type Sender, timeOf, typeName } from './data.js'
 import { BindwrightError, fault, isParts, translated } from './errors.js'
+import { eachAnswer, type Sendable, sortOut } from './many.js'
 import { endless, native } from './native.js'
 import { packed } from './packed.js'
 import { Reply } from './reply.js'
@@ -118,41 +119,4 @@ function checkOptions(options: object | null | undefined, sender: Sender): void 
       throw fault('INVALID_REQUEST', `${name}: no such option`, { ...sender, advice })
     }
   }
-}
-
-/** A payload that can be sent, and its place among all. */
-interface Sendable {
-  readonly place: number
-  readonly bytes: Uint8Array | undefined
-}
-
-interface Sorted {
-  readonly sendable: Sendable[]
-  /** The metadata of each that can be sent, or one for all. */
-  readonly flats: (string[] | undefined)[]
-  /** The errors of what cannot be sent, in their places. */
-  readonly results: (Reply | BindwrightError)[]
-}
-
-function sortOut(payloads: Data[], metadata: CallManyOptions['metadata'], sender: Sender): Sorted {
-  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
-  if (each !== undefined && each.length !== payloads.length) {
-    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
-    throw fault('INVALID_REQUEST', message, { ...sender })
-  }
-  const flats = each === undefined ? [flatten(metadata as Metadata | undefined, sender)] : []
-  const results = new Array<Reply | BindwrightError>(payloads.length)
-  const sendable: Sendable[] = []
-  payloads.forEach((payload, place) => {
-    try {
-      const bytes = bytesOf(payload, sender)
-      if (each !== undefined) {
-        flats.push(flatten(each[place], sender))
-      }
-      sendable.push({ place, bytes })
-    } catch (error) {
-      results[place] = error as BindwrightError
-    }
-  })
-  return { sendable, flats, results }
 }
