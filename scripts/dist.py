@@ -58,11 +58,12 @@ def main() -> int:
     run(MATURIN, "sdist", "-m", MANIFEST, "--out", DIST)
 
     (file,) = DIST.glob("*.whl")
-    add_licences(file, notices("bindwright-python").read_bytes())
+    finish_wheel(file, notices("bindwright-python").read_bytes())
     (sdist,) = DIST.glob("*.tar.gz")
     command = pack_command(notices("bindwright-cli").read_bytes())
     run("make", "--no-print-directory", "-C", "bindings-node", "script")
-    library = without_paths(BUILT / "libbindwright_node.so")
+    library = TARGET / tarballs.LIBRARY
+    library.write_bytes(without_paths((BUILT / "libbindwright_node.so").read_bytes()))
     main_package, platform_package = tarballs.pack(DIST, library, PLATFORM, notices("bindwright-node"))
 
     wheel = wheels.look_at(file)
@@ -71,7 +72,7 @@ def main() -> int:
         print(f"{name:32} {value}")
     wheels.check(wheel)
     tarballs.check(npm)
-    wheels.check_command(BUILT / "bindwright")
+    wheels.check_command(TARGET / "command" / "bindwright")
     # They take the packages that were built last.
     tests = ("-m", "pytest", "-q", "-c", "bindings-python/pyproject.toml", "--rootdir", ".", "tests/packages")
     run(sys.executable, *tests)
@@ -137,15 +138,13 @@ def environment_of_zig() -> dict[str, str]:
     }
 
 
-def without_paths(library: Path) -> Path:
+def without_paths(binary: bytes) -> bytes:
     """OpenSSL notes where it was built, and looks there for modules: a folder that anybody might make elsewhere."""
     path, nowhere = str(TARGET).encode(), b"/nonexistent"
     if len(path) < len(nowhere):
         raise SystemExit(f"CARGO_TARGET_DIR is too short to be replaced in what is built: {TARGET}")
-    changed = TARGET / tarballs.LIBRARY
     # Of the same length, so that nothing else moves.
-    changed.write_bytes(library.read_bytes().replace(path, nowhere.ljust(len(path), b"/")))
-    return changed
+    return binary.replace(path, nowhere.ljust(len(path), b"/"))
 
 
 def notices(package: str) -> Path:
@@ -155,8 +154,8 @@ def notices(package: str) -> Path:
     return file
 
 
-def add_licences(wheel: Path, third_party: bytes) -> None:
-    """Puts our licence and the others' into the wheel, where installers look for them."""
+def finish_wheel(wheel: Path, third_party: bytes) -> None:
+    """Puts our licence and the others' where installers look for them, and takes out this machine's paths."""
     texts = {"LICENSE": (ROOT / "LICENSE").read_bytes(), "THIRD-PARTY-NOTICES": third_party}
     changed = wheel.with_suffix(".new")
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
@@ -174,15 +173,25 @@ def add_licences(wheel: Path, third_party: bytes) -> None:
         ]
         for item in old.infolist():
             if item.filename != record_name and item.filename not in replaced:
-                new.writestr(item, old.read(item), zipfile.ZIP_DEFLATED)
+                built = old.read(item)
+                data = without_paths(built)
+                new.writestr(item, data, zipfile.ZIP_DEFLATED)
+                if data != built:
+                    rows = [row for row in rows if row[0] != item.filename]
+                    rows.insert(0, recorded(item.filename, data))
         for name, data in replaced.items():
             new.writestr(name, data)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            rows.insert(-1, [name, f"sha256={digest}", str(len(data))])
+            rows.insert(-1, recorded(name, data))
         record = io.StringIO()
         csv.writer(record, lineterminator="\n").writerows(rows)
         new.writestr(record_name, record.getvalue())
     changed.replace(wheel)
+
+
+def recorded(name: str, data: bytes) -> list[str]:
+    """The line of a file in the wheel's RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return [name, f"sha256={digest}", str(len(data))]
 
 
 def pack_command(third_party: bytes) -> Path:
@@ -190,9 +199,13 @@ def pack_command(third_party: bytes) -> Path:
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     name = f"bindwright-{version}-{TRIPLE}"
     archive = DIST / f"{name}.tar.gz"
-    (BUILT / "THIRD-PARTY-NOTICES").write_bytes(third_party)
+    folder = TARGET / "command"
+    folder.mkdir(exist_ok=True)
+    (folder / "THIRD-PARTY-NOTICES").write_bytes(third_party)
+    (folder / "bindwright").write_bytes(without_paths((BUILT / "bindwright").read_bytes()))
+    (folder / "bindwright").chmod(0o755)
     with tarfile.open(archive, "w:gz") as tar:
-        for file in (BUILT / "bindwright", ROOT / "LICENSE", BUILT / "THIRD-PARTY-NOTICES"):
+        for file in (folder / "bindwright", ROOT / "LICENSE", folder / "THIRD-PARTY-NOTICES"):
             tar.add(file, f"{name}/{file.name}")
     return archive
 

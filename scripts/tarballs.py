@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -112,7 +111,7 @@ def check(npm: Npm) -> None:
     faults += wheels.glibc_faults(npm.library)
     for tarball in (npm.main, npm.platform):
         for name, content in tarball.contents.items():
-            faults += [f"{name} has the path {path}" for path in host_paths(content)]
+            faults += [f"{name} has the path {path}" for path in wheels.host_paths(content)]
     if faults:
         raise wheels.UnfitError("; ".join(faults))
 
@@ -121,10 +120,3 @@ def needed_peers(manifest: dict[str, Any]) -> list[str]:
     """Peers that npm would install; the others are used where a program has them."""
     optional = manifest.get("peerDependenciesMeta", {})
     return [name for name in manifest.get("peerDependencies", {}) if not optional.get(name, {}).get("optional")]
-
-
-def host_paths(content: bytes) -> list[str]:
-    """Paths of the machine that built a file, which are of no use to others."""
-    folders = {str(Path.home()), str(ROOT), os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))}
-    pattern = b"(?:" + b"|".join(re.escape(folder.encode()) for folder in folders) + rb")/[\x21-\x7e]{1,80}"
-    return sorted({found.decode() for found in re.findall(pattern, content)})

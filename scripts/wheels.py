@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
 MOST_COMPRESSED = 20_000_000
 ENTRY_POINT = "PyInit__native"
 
+ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures of {what}: written by `make dist` -->"
 END = "<!-- end of figures -->"
 
@@ -93,19 +95,31 @@ def check(wheel: Wheel) -> None:
     if wheel.compressed > MOST_COMPRESSED:
         faults.append(f"{wheel.compressed} bytes are more than {MOST_COMPRESSED}")
     faults += glibc_faults(wheel.library)
+    with zipfile.ZipFile(wheel.file) as contents:
+        faults += [
+            f"{name} has the path {path}" for name in contents.namelist() for path in host_paths(contents.read(name))
+        ]
     if faults:
         raise UnfitError(f"{wheel.file.name}: " + "; ".join(faults))
 
 
 def check_command(file: Path) -> None:
-    for fault in glibc_faults(look_at_binary(file)):
-        raise UnfitError(f"{file.name}: {fault}")
+    faults = glibc_faults(look_at_binary(file)) + [f"has the path {path}" for path in host_paths(file.read_bytes())]
+    if faults:
+        raise UnfitError(f"{file.name}: {'; '.join(faults)}")
 
 
 def glibc_faults(binary: Binary) -> list[str]:
     if binary.glibc <= GLIBC:
         return []
     return [f"expected no glibc newer than {'.'.join(map(str, GLIBC))}, found {'.'.join(map(str, binary.glibc))}"]
+
+
+def host_paths(content: bytes) -> list[str]:
+    """Paths of the machine that built a file, which are of no use to others."""
+    folders = {str(Path.home()), str(ROOT), os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))}
+    pattern = b"(?:" + b"|".join(re.escape(folder.encode()) for folder in folders) + rb")/[\x21-\x7e]{1,80}"
+    return sorted({found.decode() for found in re.findall(pattern, content)})
 
 
 def write_into(document: Path, what: str, rows: list[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tarballs
+import wheels
 from npm import SOURCES, NodeProject
 from programs import Program
 
@@ -77,7 +78,7 @@ def test_the_packages_are_what_they_should_be(npm_packages: tuple[Path, Path]) -
     folders = {name.split("/")[0] for name in main.contents}
     assert folders == {"dist", "bin", *tarballs.MAIN_FILES}
     assert all(name.endswith((".js", ".mjs", ".d.ts", ".d.mts")) for name in main.contents if name.startswith("dist/"))
-    assert tarballs.host_paths(b"".join(main.contents.values())) == []
+    assert wheels.host_paths(b"".join(main.contents.values())) == []
     assert {path.name for path in (SOURCES / "npm").iterdir()} == tarballs.PLATFORMS.keys()
 
 
