@@ -175,6 +175,9 @@ def finish_wheel(wheel: Path, third_party: bytes) -> None:
             if item.filename != record_name and item.filename not in replaced:
                 built = old.read(item)
                 data = without_paths(built)
+                if item.filename.endswith(".cyclonedx.json"):
+                    # The list of what is inside names the folders of our crates.
+                    data = data.replace(str(ROOT).encode(), b"/bindwright")
                 new.writestr(item, data, zipfile.ZIP_DEFLATED)
                 if data != built:
                     rows = [row for row in rows if row[0] != item.filename]
