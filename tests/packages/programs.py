@@ -16,6 +16,9 @@ from typing import Self
 
 DEADLINE_S = 40.0
 
+# What a shell starts in the background ignores Ctrl-C, and so would all programs of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def clean_environment() -> dict[str, str]:
     """Nothing of ours may leak into the program: no search path, no variable that Bindwright reads."""
