@@ -3,7 +3,7 @@ import { Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
 import { type Handled, handled } from './context.js'
 import { checkText, type Data, isCount, optionTime } from './data.js'
-import { BindwrightError, guarded, refused, translated } from './errors.js'
+import { awaited, BindwrightError, guarded, refused } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
 import { type CallManyOptions, type CallOptions, invokeAll, invokeOne } from './invoking.js'
@@ -209,12 +209,8 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  async #subscribe(name: string, handOut: HandOut): Promise<NativeSubscription> {
-    try {
-      return await this.#native.subscribe(name, handOut)
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+  #subscribe(name: string, handOut: HandOut): Promise<NativeSubscription> {
+    return awaited(() => this.#native.subscribe(name, handOut))
   }
 
   /**
@@ -304,11 +300,7 @@ export class Client implements AsyncDisposable {
     if (signal !== undefined) {
       return abortable(signal, {}, (key) => this.#native.ready(key, timeoutMs))
     }
-    try {
-      await this.#native.ready(undefined, timeoutMs)
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    await awaited(() => this.#native.ready(undefined, timeoutMs))
   }
 
   /**
@@ -317,12 +309,8 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_OPTIONS` when hot reload is off, `CLOSED`.
    */
   async reload(): Promise<Reload> {
-    try {
-      const { faults, ...names } = await this.#native.reload()
-      return { ...names, faults: faults.map((parts) => new BindwrightError(parts)) }
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    const { faults, ...names } = await awaited(() => this.#native.reload())
+    return { ...names, faults: faults.map((parts) => new BindwrightError(parts)) }
   }
 
   /**
@@ -348,9 +336,7 @@ export class Client implements AsyncDisposable {
       events.deref()?.stop()
     }
     try {
-      await this.#native.close(drainMs)
-    } catch (thrown) {
-      throw translated(thrown)
+      await awaited(() => this.#native.close(drainMs))
     } finally {
       unclosed.unregister(this)
       this.#forget()

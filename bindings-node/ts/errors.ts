@@ -99,3 +99,12 @@ export function guarded<T>(call: () => T): T {
     throw translated(thrown)
   }
 }
+
+/** Calls the native part and waits for what it answers. */
+export async function awaited<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (thrown) {
+    throw translated(thrown)
+  }
+}

@@ -1,7 +1,7 @@
 /** Receiving events one by one, for programs that settle them in their own time. */
 import { performance } from 'node:perf_hooks'
 import { optionTime } from './data.js'
-import { translated } from './errors.js'
+import { awaited } from './errors.js'
 import { BindingEvent } from './event.js'
 import type { NativeSubscription } from './native.js'
 import { Taken } from './taken.js'
@@ -111,7 +111,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       return this.#subscription
     } catch (thrown) {
       this.#subscribing = undefined
-      throw translated(thrown)
+      throw thrown
     }
   }
 
@@ -139,11 +139,8 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
     this.stop()
     const subscribing = this.#subscribing
     if (subscribing !== undefined) {
-      try {
-        await (await subscribing).close(drainMs)
-      } catch (thrown) {
-        throw translated(thrown)
-      }
+      const subscription = await subscribing
+      await awaited(() => subscription.close(drainMs))
     }
   }
 

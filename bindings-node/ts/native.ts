@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { ErrorCode } from './codes.js'
+import type { ComponentInfo, Reload } from './components.js'
 
 /** Everything that an error of core knows. */
 export interface ErrorParts {
@@ -32,28 +33,13 @@ export interface NativeTarget {
   readonly isNative: true
 }
 
-export interface LedgerParts {
-  readonly attempts?: number
-  readonly longestMs?: number
-  readonly pausesMs?: number
-}
-
-export interface ComponentParts {
-  readonly name: string
-  readonly type: string
-  readonly version: string
-  readonly input: boolean
-  readonly output: boolean
-  readonly state: 'idle' | 'ready' | 'connecting' | 'degraded' | 'failed'
+/** As users get it, but for the error. */
+export interface ComponentParts extends Omit<ComponentInfo, 'error'> {
   readonly error?: ErrorParts
-  readonly redelivery?: LedgerParts
-  readonly retries?: LedgerParts
 }
 
-export interface ReloadParts {
-  readonly added: string[]
-  readonly changed: string[]
-  readonly removed: string[]
+/** As users get it, but for the errors. */
+export interface ReloadParts extends Omit<Reload, 'faults'> {
   readonly faults: ErrorParts[]
 }
 

@@ -15,7 +15,7 @@
 import type { ErrorCode } from './codes.js'
 import { Content } from './content.js'
 import { bytesOf, type Data, flatten, isCount, type Metadata, optionTime, unflatten } from './data.js'
-import { BindwrightError, guarded, refused, translated } from './errors.js'
+import { awaited, BindwrightError, guarded, refused } from './errors.js'
 import {
   type AnswerConditions,
   type FunctionAnswer,
@@ -111,11 +111,7 @@ export class PushedEvent {
     if (deliveries !== undefined && !isCount(deliveries)) {
       throw refused(`deliveries: expected a whole number from 1, got ${String(deliveries)}`, 'Correct the option.')
     }
-    try {
-      return progressOf(await this.#native.wait(deliveries, timeoutMs))
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    return progressOf(await awaited(() => this.#native.wait(deliveries, timeoutMs)))
   }
 }
 
@@ -170,12 +166,8 @@ export class Sandbox implements Disposable {
       throw refused(`count: expected a whole number from 1, got ${String(count)}`, 'Correct the option.')
     }
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
-    try {
-      const found = await this.#native.waitFor(binding, operation, count, timeoutMs)
-      return found.map((parts) => new Invocation(parts))
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    const found = await awaited(() => this.#native.waitFor(binding, operation, count, timeoutMs))
+    return found.map((parts) => new Invocation(parts))
   }
 
   /**
