@@ -21,6 +21,9 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find core/src core/Cargo.toml cli/
 PYTHON_SOURCES := $(shell find bindings-python -type f \( -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' \
     -o -name py.typed -o -name README.md \) -not -path '*/tests/*' 2>/dev/null)
 
+# And in the npm package.
+NODE_SOURCES := $(shell find bindings-node/src bindings-node/ts bindings-node/Cargo.toml bindings-node/build.rs -type f)
+
 .PHONY: help setup tools kafka-jars demo test check bench faults servers dist clean
 
 help: ## this list
@@ -43,9 +46,14 @@ $(STAMPS)/dist: bindings-python/requirements-dist.txt | $(STAMPS)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(STAMPS)/node: $(wildcard bindings-node/package-lock.json bindings-node/package.json)
-	$(if $(wildcard bindings-node/package-lock.json),cd bindings-node && npm ci --no-audit --no-fund)
+# Without Node, what needs it says so and is left out; scripts/tools.sh fails in CI.
+$(STAMPS)/node: bindings-node/package-lock.json bindings-node/package.json
+	! scripts/tools.sh has-node || (cd bindings-node && npm ci --no-audit --no-fund)
 	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/node-package: $(STAMPS)/node $(RUST_SOURCES) $(NODE_SOURCES)
+	! scripts/tools.sh has-node || $(MAKE) --no-print-directory -C bindings-node build
+	@touch $@
 
 # Without Java or Maven the tests that need a real Kafka say so themselves; in CI that is a failure.
 kafka-jars:
@@ -59,7 +67,7 @@ $(STAMPS)/wheel: $(STAMPS)/python $(RUST_SOURCES) $(PYTHON_SOURCES)
 
 # ---- what it is for -----------------------------------------------------------------------------------------------
 
-demo: setup $(STAMPS)/wheel ## sends and receives 20,000 orders; KAFKA_BROKERS=host:9092 names your own Kafka
+demo: setup $(STAMPS)/wheel $(STAMPS)/node-package ## sends 20,000 orders from Python to Node and back; KAFKA_BROKERS=host:9092 names your own Kafka
 	@$(BIN)/python examples/orders/demo.py
 
 test: setup kafka-jars $(STAMPS)/wheel $(STAMPS)/node ## the tests of all languages
@@ -76,7 +84,7 @@ check: setup $(STAMPS)/wheel $(STAMPS)/node ## formatting, lints, types, generat
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PYTHON=$(BIN)/python scripts/types.sh
-	$(MAKE) --no-print-directory -C bindings-node check
+	! scripts/tools.sh has-node || $(MAKE) --no-print-directory -C bindings-node check
 	@echo "check: all good"
 
 # Built with the feature `bench`, which adds a component that does nothing; the package that users get has none.
@@ -85,14 +93,15 @@ bench: setup kafka-jars ## measures us beside the peers, prints one table and wr
 	@rm -f $(STAMPS)/wheel
 	$(BIN)/python benches/run.py --write docs/benchmarks.md
 
-faults: setup kafka-jars $(STAMPS)/wheel ## kills and cuts things off under load, counts what arrives and writes it to docs/guarantees.md
+faults: setup kafka-jars $(STAMPS)/wheel $(STAMPS)/node ## kills and cuts things off under load, counts what arrives and writes it to docs/guarantees.md
+	@$(MAKE) --no-print-directory -C bindings-node build
 	@$(BIN)/python tests/faults/run.py --write docs/guarantees.md
 
 servers: setup kafka-jars ## a real Kafka until Ctrl-C
 	@$(BIN)/python scripts/servers.py
 
-dist: setup $(STAMPS)/wheel $(STAMPS)/dist ## the packages as users get them, into dist/; checks them and writes their figures to docs/packaging.md
+dist: setup $(STAMPS)/wheel $(STAMPS)/node $(STAMPS)/dist ## the packages as users get them, into dist/; checks them and writes their figures to docs/packaging.md
 	@$(BIN)/python scripts/dist.py --write docs/packaging.md
 
 clean: ## removes what the targets made here; the build cache in your home stays
-	rm -rf $(VENV) dist $(WHEELS) bindings-node/node_modules bindings-node/dist
+	rm -rf $(VENV) dist $(WHEELS) bindings-node/node_modules bindings-node/dist bindings-node/bindwright.node

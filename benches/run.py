@@ -18,6 +18,10 @@ from pathlib import Path
 import awaited
 import footprint
 import in_core
+import node
+import node_footprint
+import node_receiving
+import node_sending
 import receiving
 import receiving_async
 import report
@@ -30,6 +34,8 @@ Rows = Row | Skipped | list[Row | Skipped]
 FAST_ENOUGH = Target("at least", 0.9)
 AT_64 = Target("at least", 1.2)
 AT_1000 = Target("at least", 1.5)
+NODE_AT_64 = {"kafkajs": Target("at least", 5)}
+NODE_AT_1000 = {"node-rdkafka": Target("at least", 3)}
 P50_LIMIT_MS = 5.0
 
 
@@ -54,6 +60,15 @@ def on_loopback(folder: Path) -> dict[str, Callable[[Plan], Rows]]:
         "memory": footprint.memory,
         "import": footprint.imports,
         "wheel": lambda _plan: footprint.wheel(),
+        "node-one": node_sending.one_at_a_time,
+        "node-64": lambda plan: node_sending.at_once(plan, 64, targets=NODE_AT_64),
+        "node-1000": lambda plan: node_sending.at_once(plan, 1000, targets=NODE_AT_1000),
+        "node-bulk": node_sending.bulk,
+        "node-events": node_receiving.one_by_one,
+        "node-iterated": node_receiving.iterated,
+        "node-batches": node_receiving.batches,
+        "node-nothing": lambda plan: node_footprint.nothing(plan, folder),
+        "node-memory": node_footprint.memory,
     }
 
 
@@ -74,6 +89,9 @@ def across_a_network() -> dict[str, Callable[[Plan], Rows]]:
         ),
         "aio-keyed": lambda plan: awaited.keyed(
             plan, 48, name=f"asyncio, 64 at once, {where}", target=FAST_ENOUGH, limit_ms=P50_LIMIT_MS
+        ),
+        "node-keyed": lambda plan: node_sending.keyed(
+            plan, 48, name=f"Node, 64 at once, {where}", target=FAST_ENOUGH, limit_ms=P50_LIMIT_MS
         ),
     }
 
@@ -100,6 +118,8 @@ def measure(size: Size, wanted: list[str]) -> list[Row | Skipped]:
 def _made(name: str, make: Callable[[Plan], Rows], plan: Plan) -> list[Row | Skipped]:
     try:
         made = make(plan)
+    except node.NodeMissing as error:
+        return [Skipped(name, str(error))]
     except Exception as error:
         # The other rows are worth having all the same.
         traceback.print_exc()

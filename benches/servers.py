@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -58,7 +58,9 @@ class Broker:
 
     def create_topic(self, partitions: int) -> str:
         name = f"bench-{next(self._numbers)}"
-        _ask(self._process, f"create {name} {partitions}")
+        answer = asked(self._process, f"create {name} {partitions}")
+        if not answer["ok"]:
+            raise ServerFailed(answer["error"])
         return name
 
     def resources(self, topic: str, *, binding: str = "checkout") -> Path:
@@ -103,12 +105,12 @@ def broker(delay_proxy: Path | None = None) -> Iterator[Broker]:
         command = [sys.executable, str(SERVERS / "kafka.py")]
         port = _free_port() if delay_proxy else None
         process, described = stack.enter_context(
-            _started([*command, *(["--advertise-port", str(port)] if port else [])])
+            started([*command, *(["--advertise-port", str(port)] if port else [])])
         )
         if delay_proxy:
             to = f"127.0.0.1:{described['brokers'][0]['port']}"
             options = ["--listen", str(port), "--to", to, "--delay-ms", str(DELAY_MS)]
-            stack.enter_context(_started([str(delay_proxy), *options]))
+            stack.enter_context(started([str(delay_proxy), *options]))
         yield Broker(described["bootstrap"], described["brokers"][0]["pid"], process, folder)
 
 
@@ -118,9 +120,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def started(
+    command: Sequence[str], env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A program that prints a line of JSON when it is ready, and ends when its stdin does."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as process:
         first = _out(process).readline()
         described: dict[str, Any] = (
             json.loads(first) if first else {"error": f"{Path(command[0]).name} ended without a word"}
@@ -131,12 +137,15 @@ def _started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], di
         _in(process).close()
 
 
-def _ask(process: subprocess.Popen[str], line: str) -> None:
+def asked(process: subprocess.Popen[str], line: str) -> dict[str, Any]:
+    """The program's answer, in JSON, to a line."""
     _in(process).write(f"{line}\n")
     _in(process).flush()
-    answer = json.loads(_out(process).readline())
-    if not answer["ok"]:
-        raise ServerFailed(answer["error"])
+    answer = _out(process).readline()
+    if not answer:
+        raise ServerFailed("a program ended without an answer")
+    answered: dict[str, Any] = json.loads(answer)
+    return answered
 
 
 def _in(process: subprocess.Popen[str]) -> IO[str]:

@@ -1,8 +1,9 @@
-"""Builds the packages as users get them into `dist/`: wheel, source archive, the command; with all licences inside.
+"""Builds the packages as users get them into `dist/`: wheel, source archive, npm packages, the command; with all
+licences inside.
 
 The compiler and linker for C are zig's, from PyPI: it knows the symbols of old glibc versions, so what is built
-here runs on machines that are older than this one. Then the wheel is checked, installed and used (`wheels.py`,
-`tests/packages`).
+here runs on machines that are older than this one. Then the packages are checked, installed and used (`wheels.py`,
+`tarballs.py`, `tests/packages`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import tarballs
 import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 MACHINE = platform.machine()
 TRIPLE = f"{MACHINE}-unknown-linux-gnu"
+(PLATFORM,) = (name for name, target in tarballs.PLATFORMS.items() if target == TRIPLE)
 # A folder of its own: what zig compiled must not be taken for what the machine's own compiler did.
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / wheels.POLICY
 BUILT = TARGET / TRIPLE / "dist"
@@ -39,38 +42,46 @@ MATURIN = Path(sys.executable).with_name("maturin")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--write", type=Path, metavar="DOCUMENT", help="put the wheel's figures between the document's markers"
-    )
+    parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the figures between the document's markers")
     options = parser.parse_args()
 
+    if shutil.which("npm") is None:
+        raise SystemExit("the npm packages need Node 20 or newer with npm")
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     build = {**os.environ, **environment_of_zig()}
     profile = ("--profile", "dist", "--target", TRIPLE)
-    run("cargo", "build", *profile, "-p", "bindwright-cli", environment=build)
+    for package in ("bindwright-cli", "bindwright-node"):
+        run("cargo", "build", *profile, "-p", package, environment=build)
     tag = ("--compatibility", wheels.POLICY, "--auditwheel", "check")
     run(MATURIN, "build", *profile, *tag, "-m", MANIFEST, "--out", DIST, environment=build)
     run(MATURIN, "sdist", "-m", MANIFEST, "--out", DIST)
 
     (file,) = DIST.glob("*.whl")
-    add_licences(file, notices("bindwright-python"))
+    finish_wheel(file, notices("bindwright-python").read_bytes())
     (sdist,) = DIST.glob("*.tar.gz")
-    command = pack_command(notices("bindwright-cli"))
+    command = pack_command(notices("bindwright-cli").read_bytes())
+    run("make", "--no-print-directory", "-C", "bindings-node", "script")
+    library = TARGET / tarballs.LIBRARY
+    library.write_bytes(without_paths((BUILT / "libbindwright_node.so").read_bytes()))
+    main_package, platform_package = tarballs.pack(DIST, library, PLATFORM, notices("bindwright-node"))
 
     wheel = wheels.look_at(file)
-    for name, value in wheel.rows():
+    npm = tarballs.look_at(main_package, platform_package)
+    for name, value in wheel.rows() + npm.rows():
         print(f"{name:32} {value}")
     wheels.check(wheel)
-    wheels.check_command(BUILT / "bindwright")
-    # They take the wheel that was built last.
+    tarballs.check(npm)
+    wheels.check_command(TARGET / "command" / "bindwright")
+    # They take the packages that were built last.
     tests = ("-m", "pytest", "-q", "-c", "bindings-python/pyproject.toml", "--rootdir", ".", "tests/packages")
     run(sys.executable, *tests)
     if options.write:
-        wheels.write_into(options.write, wheel)
+        wheels.write_into(options.write, "the wheel", wheel.rows())
+        wheels.write_into(options.write, "the npm packages", npm.rows())
 
     print()
-    for built in (file, sdist, command):
+    for built in (file, sdist, main_package, platform_package, command):
         print(f"{built.stat().st_size / 1e6:8.1f} MB  {built.relative_to(ROOT)}")
     return 0
 
@@ -111,7 +122,8 @@ def environment_of_zig() -> dict[str, str]:
         script = folder / tool
         script.write_text(COMPILER.format(zig=zig, maturin=MATURIN, tool=tool, target=target))
         script.chmod(0o755)
-    linker = f"CARGO_TARGET_{TRIPLE.upper().replace('-', '_')}_LINKER"
+    setting = f"CARGO_TARGET_{TRIPLE.upper().replace('-', '_')}"
+    cargo = os.environ.get("CARGO_HOME", Path.home() / ".cargo")
     return {
         "CARGO_TARGET_DIR": str(TARGET),
         "CARGO_ZIGBUILD_ZIG_PATH": str(Path(sys.executable).with_name("python-zig")),
@@ -120,19 +132,30 @@ def environment_of_zig() -> dict[str, str]:
         "CXX": str(folder / "c++"),
         # Its list of exported symbols names some that it does not have, which zig's linker refuses otherwise.
         "LDFLAGS": "-Wl,--undefined-version",
-        linker: str(folder / "cc"),
+        f"{setting}_LINKER": str(folder / "cc"),
+        # In texts of panics; where this machine keeps its sources is nobody's business.
+        f"{setting}_RUSTFLAGS": f"--remap-path-prefix={cargo}=cargo --remap-path-prefix={ROOT}=bindwright",
     }
 
 
-def notices(package: str) -> bytes:
+def without_paths(binary: bytes) -> bytes:
+    """OpenSSL notes where it was built, and looks there for modules: a folder that anybody might make elsewhere."""
+    path, nowhere = str(TARGET).encode(), b"/nonexistent"
+    if len(path) < len(nowhere):
+        raise SystemExit(f"CARGO_TARGET_DIR is too short to be replaced in what is built: {TARGET}")
+    # Of the same length, so that nothing else moves.
+    return binary.replace(path, nowhere.ljust(len(path), b"/"))
+
+
+def notices(package: str) -> Path:
     """The licence texts of everything in the package that is not ours."""
     file = TARGET / f"notices-{package}"
     run("cargo", "xtask", "notices", "--package", package, "--out", file)
-    return file.read_bytes()
+    return file
 
 
-def add_licences(wheel: Path, third_party: bytes) -> None:
-    """Puts our licence and the others' into the wheel, where installers look for them."""
+def finish_wheel(wheel: Path, third_party: bytes) -> None:
+    """Puts our licence and the others' where installers look for them, and takes out this machine's paths."""
     texts = {"LICENSE": (ROOT / "LICENSE").read_bytes(), "THIRD-PARTY-NOTICES": third_party}
     changed = wheel.with_suffix(".new")
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
@@ -150,15 +173,28 @@ def add_licences(wheel: Path, third_party: bytes) -> None:
         ]
         for item in old.infolist():
             if item.filename != record_name and item.filename not in replaced:
-                new.writestr(item, old.read(item), zipfile.ZIP_DEFLATED)
+                built = old.read(item)
+                data = without_paths(built)
+                if item.filename.endswith(".cyclonedx.json"):
+                    # The list of what is inside names the folders of our crates.
+                    data = data.replace(str(ROOT).encode(), b"/bindwright")
+                new.writestr(item, data, zipfile.ZIP_DEFLATED)
+                if data != built:
+                    rows = [row for row in rows if row[0] != item.filename]
+                    rows.insert(0, recorded(item.filename, data))
         for name, data in replaced.items():
             new.writestr(name, data)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            rows.insert(-1, [name, f"sha256={digest}", str(len(data))])
+            rows.insert(-1, recorded(name, data))
         record = io.StringIO()
         csv.writer(record, lineterminator="\n").writerows(rows)
         new.writestr(record_name, record.getvalue())
     changed.replace(wheel)
+
+
+def recorded(name: str, data: bytes) -> list[str]:
+    """The line of a file in the wheel's RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return [name, f"sha256={digest}", str(len(data))]
 
 
 def pack_command(third_party: bytes) -> Path:
@@ -166,9 +202,13 @@ def pack_command(third_party: bytes) -> Path:
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     name = f"bindwright-{version}-{TRIPLE}"
     archive = DIST / f"{name}.tar.gz"
-    (BUILT / "THIRD-PARTY-NOTICES").write_bytes(third_party)
+    folder = TARGET / "command"
+    folder.mkdir(exist_ok=True)
+    (folder / "THIRD-PARTY-NOTICES").write_bytes(third_party)
+    (folder / "bindwright").write_bytes(without_paths((BUILT / "bindwright").read_bytes()))
+    (folder / "bindwright").chmod(0o755)
     with tarfile.open(archive, "w:gz") as tar:
-        for file in (BUILT / "bindwright", ROOT / "LICENSE", BUILT / "THIRD-PARTY-NOTICES"):
+        for file in (folder / "bindwright", ROOT / "LICENSE", folder / "THIRD-PARTY-NOTICES"):
             tar.add(file, f"{name}/{file.name}")
     return archive
 

@@ -9,11 +9,13 @@ only=" $* "
 report=()
 failed=0
 
+wanted() { [[ $only == "  " || $only == *" $1 "* ]]; }
+
 # part NAME COMMAND...
 part() {
     local name=$1 since=$SECONDS state=ok
     shift
-    [[ $only == "  " || $only == *" $name "* ]] || return 0
+    wanted "$name" || return 0
     printf '\n==== %s\n' "$name"
     "$@" || { state=FAILED failed=1; }
     report+=("$(printf '%-10s %-8s %4d s' "$name" "$state" $((SECONDS - since)))")
@@ -28,7 +30,11 @@ part rust cargo test --release --workspace --quiet
 part python run_pytest bindings-python/tests
 part servers run_pytest tests/servers
 part serve run_pytest tests/serve
-[ -d bindings-node ] && part node make --no-print-directory -C bindings-node test
+if scripts/tools.sh has-node; then
+    part node make --no-print-directory -C bindings-node test
+elif wanted node; then
+    report+=("node       LEFT OUT: there is no Node 20 or newer with npm")
+fi
 [ -d bindings-uniffi ] && part java make --no-print-directory -C bindings-uniffi test
 part packages run_pytest tests/packages
 part faults "$python" tests/faults/run.py --short

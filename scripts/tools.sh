@@ -1,6 +1,15 @@
 #!/usr/bin/env bash
 # Installs the tools that the Makefile needs and that are missing: with apt where there is apt, else it names them.
+# `scripts/tools.sh has-node` only answers whether there is a Node that is new enough, with npm.
 set -euo pipefail
+
+has_node() {
+    command -v npm >/dev/null && [ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 20' 2>/dev/null)" = true ]
+}
+if [ "${1:-}" = has-node ]; then
+    has_node
+    exit
+fi
 
 command -v cargo >/dev/null || {
     echo "Rust is missing: install it with rustup; rust-toolchain.toml names the version" >&2
@@ -36,3 +45,14 @@ install "${needed[@]}"
 if command -v java >/dev/null && ! command -v mvn >/dev/null; then
     install maven || echo "without Maven, tests against a real Kafka are skipped" >&2
 fi
+
+# Everything of the npm package wants it. Debian 12 and Ubuntu 24.04 have 18, which is too old.
+if ! has_node && command -v apt-cache >/dev/null; then
+    offered=$(apt-cache policy nodejs | sed -n 's/^ *Candidate: \([0-9]*\).*/\1/p')
+    [ "${offered:-0}" -lt 20 ] || install nodejs npm || true
+fi
+has_node || {
+    echo "Node 20 or newer with npm is missing: install it from nodejs.org or with a version manager (nvm, fnm)" >&2
+    [ -z "${CI:-}" ] || exit 1
+    echo "without it, everything of Node is left out here" >&2
+}

@@ -14,7 +14,7 @@ pyright() { PATH=$(dirname "$python"):$PATH "$python" -m pyright "$@"; }
     pyright --verifytypes bindwright --ignoreexternal | grep -E ' error: |completeness')
 strict() { "$python" -m mypy --strict --python-version 3.11 --enable-error-code ignore-without-code "$@"; }
 MYPYPATH=tests/servers strict tests/servers
-MYPYPATH=tests/packages strict tests/packages
+MYPYPATH=tests/packages:scripts:tests/servers strict tests/packages
 MYPYPATH=tests/serve:tests/servers strict tests/serve
 if "$python" -c 'import confluent_kafka' 2>/dev/null; then
     (cd tests/faults && MYPYPATH=.:../servers strict ./*.py)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
 MOST_COMPRESSED = 20_000_000
 ENTRY_POINT = "PyInit__native"
 
-BEGIN = "<!-- figures: written by `make dist` -->"
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN = "<!-- figures of {what}: written by `make dist` -->"
 END = "<!-- end of figures -->"
 
 
@@ -32,6 +34,12 @@ class Binary:
 
     exported: list[str]
     glibc: tuple[int, ...]
+
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("exported symbols", ", ".join(f"`{name}`" for name in self.exported)),
+            ("newest glibc version asked for", ".".join(map(str, self.glibc))),
+        ]
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,7 @@ class Wheel:
             ("tag, as auditwheel finds it", f"`{self.tag}`"),
             ("size as downloaded", f"{self.compressed / 1e6:.1f} MB"),
             ("size unpacked", f"{self.unpacked / 1e6:.1f} MB"),
-            ("exported symbols", ", ".join(f"`{name}`" for name in self.library.exported)),
-            ("newest glibc version asked for", ".".join(map(str, self.library.glibc))),
+            *self.library.rows(),
         ]
 
 
@@ -88,13 +95,18 @@ def check(wheel: Wheel) -> None:
     if wheel.compressed > MOST_COMPRESSED:
         faults.append(f"{wheel.compressed} bytes are more than {MOST_COMPRESSED}")
     faults += glibc_faults(wheel.library)
+    with zipfile.ZipFile(wheel.file) as contents:
+        faults += [
+            f"{name} has the path {path}" for name in contents.namelist() for path in host_paths(contents.read(name))
+        ]
     if faults:
         raise UnfitError(f"{wheel.file.name}: " + "; ".join(faults))
 
 
 def check_command(file: Path) -> None:
-    for fault in glibc_faults(look_at_binary(file)):
-        raise UnfitError(f"{file.name}: {fault}")
+    faults = glibc_faults(look_at_binary(file)) + [f"has the path {path}" for path in host_paths(file.read_bytes())]
+    if faults:
+        raise UnfitError(f"{file.name}: {'; '.join(faults)}")
 
 
 def glibc_faults(binary: Binary) -> list[str]:
@@ -103,15 +115,23 @@ def glibc_faults(binary: Binary) -> list[str]:
     return [f"expected no glibc newer than {'.'.join(map(str, GLIBC))}, found {'.'.join(map(str, binary.glibc))}"]
 
 
-def write_into(document: Path, wheel: Wheel) -> None:
+def host_paths(content: bytes) -> list[str]:
+    """Paths of the machine that built a file, which are of no use to others."""
+    folders = {str(Path.home()), str(ROOT), os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))}
+    pattern = b"(?:" + b"|".join(re.escape(folder.encode()) for folder in folders) + rb")/[\x21-\x7e]{1,80}"
+    return sorted({found.decode() for found in re.findall(pattern, content)})
+
+
+def write_into(document: Path, what: str, rows: list[tuple[str, str]]) -> None:
     """Replaces what stands between the two markers."""
     text = document.read_text()
-    before, begin, rest = text.partition(BEGIN)
+    first = BEGIN.format(what=what)
+    before, begin, rest = text.partition(first)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise UnfitError(f"{document}: the markers of the figures are missing")
+        raise UnfitError(f"{document}: the markers of the figures of {what} are missing")
     table = io.StringIO()
     print("| | |\n|---|---|", file=table)
-    for name, value in wheel.rows():
+    for name, value in rows:
         print(f"| {name} | {value} |", file=table)
-    document.write_text(f"{before}{BEGIN}\n{table.getvalue()}{END}{after}")
+    document.write_text(f"{before}{first}\n{table.getvalue()}{END}{after}")

@@ -1,13 +1,18 @@
 //! Events on their way to JavaScript: subscriptions, and the batches that are taken from them.
 
-use bindwright::{Batch, Event, Outcome, Subscription};
+use bindwright::{Batch, Body, Event, Outcome, Subscription};
 use napi::Env;
-use napi::bindgen_prelude::{ObjectFinalize, PromiseRaw};
+use napi::bindgen_prelude::{BufferSlice, Int32ArraySlice, ObjectFinalize, PromiseRaw};
 use napi_derive::napi;
 
 use crate::calls::{Keeps, begin, promise};
 use crate::convert::{Data, duration, texts};
 use crate::outcomes::NativeOutcome;
+
+/// Bodies of up to so many bytes cross together,
+const SMALL_BODY: usize = 2 * 1024;
+/// up to so many bytes: who keeps one of them keeps all.
+const BODIES_TOGETHER: usize = 16 * 1024;
 
 /// Attached to an input binding.
 #[napi]
@@ -124,10 +129,40 @@ impl NativeBatch {
         }))
     }
 
-    /// Whether the event is still to be handled; to be asked right before its handler is called.
+    /// How many events from a place on, up to `most`, are still to be handled; to be asked right before their handlers
+    /// are called. 0: not this one.
     #[napi(catch_unwind)]
-    pub fn begin(&self, place: u32) -> bool {
-        self.batch.begin(place as usize)
+    pub fn begin(&self, place: u32, most: u32) -> u32 {
+        let begun = (place..place.saturating_add(most)).take_while(|place| self.batch.begin(*place as usize));
+        u32::try_from(begun.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The data of several events from a place on in one buffer, for small ones; null where the first is a large one.
+    /// `ends` is filled with where each ends: -1 for a message without a value, -2 behind the last.
+    #[napi(catch_unwind)]
+    pub fn bodies<'env>(
+        &self,
+        env: &'env Env,
+        place: u32,
+        mut ends: Int32ArraySlice,
+    ) -> napi::Result<Option<BufferSlice<'env>>> {
+        // SAFETY: nothing else of JavaScript runs while this writes.
+        let ends = unsafe { ends.as_mut() };
+        let (mut together, mut count) = (Vec::new(), 0);
+        for (end, place) in ends.iter_mut().zip(place as usize..) {
+            *end = -2;
+            let Some(body) = self.batch.event(place).map(Event::body) else { break };
+            if body.len() > SMALL_BODY || together.len() + body.len() > BODIES_TOGETHER {
+                break;
+            }
+            *end = -1;
+            if let Body::Bytes(bytes) = body {
+                together.extend_from_slice(bytes);
+                *end = i32::try_from(together.len()).unwrap_or(i32::MAX);
+            }
+            count += 1;
+        }
+        (count > 0).then(|| BufferSlice::copy_from(env, &together)).transpose()
     }
 
     /// Acks the events of these places, the last one left out; returns how many of them still counted.

@@ -3,6 +3,9 @@
 //! Core's futures are polled on the JavaScript thread, and Node needs no runtime of its own; see
 //! [`bindwright::event_loop`]. What completes elsewhere rings once for many, and one turn of the loop settles them all.
 //!
+//! Invocations, of which there are many, have promises that JavaScript makes and settles: see `answers.rs`. All else
+//! has a promise of its own here.
+//!
 //! A call keeps the process alive until its promise is settled, as an open request of `node:http` does; a client
 //! without one does not, nor does a task that says so (`Keeps::Nothing`).
 
@@ -13,19 +16,20 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bindwright::Error;
 use bindwright::event_loop::{self, Bell, caught};
+use bindwright::{Error, Reply};
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, check_status, sys};
 
+use crate::answers::{Home, Listener, Listeners, number};
 use crate::convert::undefined;
 use crate::errors::ErrorParts;
 
 type Callback = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// Numbers from here on are ours; those below are the keys of calls that can be aborted.
-const FIRST_OWN: u64 = 1 << 53;
+/// Numbers from here on are ours; those below are the keys and slots of calls that can be aborted.
+const FIRST_OWN: u64 = 1 << 63;
 
 /// Whether a task keeps the process alive while it waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,13 +51,21 @@ impl Bell for Ring {
     }
 }
 
-/// Settles its promise before it is ready.
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// What a task leaves to do when it is ready.
+enum Done {
+    /// It has settled its promise.
+    Settled,
+    /// JavaScript has the promise.
+    Answered(Result<Reply, Error>),
+}
+
+type Task = Pin<Box<dyn Future<Output = Done>>>;
 
 struct Tasks {
     env: Env,
     bell: Ring,
-    guests: event_loop::Tasks<dyn Future<Output = ()>>,
+    guests: event_loop::Tasks<dyn Future<Output = Done>>,
+    listeners: Listeners,
     next: Cell<u64>,
     /// Tasks that keep the process alive, and whether the bell does so for them.
     keeping: Rc<Cell<usize>>,
@@ -83,7 +95,8 @@ impl Tasks {
         let bell = Ring(Arc::new(callback));
         let guests = event_loop::Tasks::new(bell.clone());
         let (next, keeping, keeps) = (Cell::new(FIRST_OWN), Rc::default(), Cell::new(false));
-        let tasks = Rc::new(Self { env, bell, guests, next, keeping, keeps });
+        let listeners = Listeners::default();
+        let tasks = Rc::new(Self { env, bell, guests, listeners, next, keeping, keeps });
         env.add_env_cleanup_hook((), |()| {
             ENDING.set(true);
             drop(TASKS.take());
@@ -93,14 +106,21 @@ impl Tasks {
         Ok(tasks)
     }
 
-    fn start(&self, key: Option<u64>, task: Task) {
+    fn start(&self, key: Option<u64>, task: Task) -> Option<Done> {
         let number = key.unwrap_or_else(|| self.next.replace(self.next.get() + 1));
-        self.guests.start(number, task);
+        let done = self.guests.start(number, task);
         self.keep_or_release();
+        done
     }
 
     fn poll_woken(&self) {
-        self.guests.poll_woken(|_, ()| ());
+        let mut home = Home::new(&self.listeners);
+        self.guests.poll_woken(|number, done| {
+            if let Done::Answered(result) = done {
+                home.bring(number, result);
+            }
+        });
+        drop(home);
         self.keep_or_release();
     }
 
@@ -211,14 +231,55 @@ pub(crate) fn begin<T: ToNapiValue + 'static>(
         let result = caught(future).await;
         deferred.settle(result);
         drop(kept);
+        Done::Settled
     });
     tasks.start(key.map(u64::from), task);
     Ok(PromiseRaw::new(env.raw(), promise))
 }
 
+/// Has these functions hear of what is answered; the number that [`answer`] wants.
+///
+/// # Safety
+/// Called on the environment's thread with functions of it.
+pub(crate) unsafe fn listen(env: Env, functions: [sys::napi_value; 3]) -> napi::Result<u32> {
+    // SAFETY: as the caller promises.
+    let listener = unsafe { Listener::new(env, functions) }?;
+    Ok(Tasks::of(env)?.listeners.add(listener))
+}
+
+/// An invocation: its result when it is there at once, else the listener hears of it, with the slot. A panic inside it
+/// is the error `INTERNAL`.
+pub(crate) fn answer(
+    env: Env,
+    listener: u32,
+    slot: u32,
+    future: impl Future<Output = Result<Reply, Error>> + 'static,
+) -> napi::Result<Option<Result<Reply, Error>>> {
+    let tasks = Tasks::of(env)?;
+    let kept = Kept::new(&tasks.keeping);
+    let task = Box::pin(async move {
+        let result = caught(future).await;
+        drop(kept);
+        Done::Answered(result)
+    });
+    Ok(match tasks.start(Some(number(listener, slot)), task) {
+        Some(Done::Answered(result)) => Some(result),
+        Some(Done::Settled) | None => None,
+    })
+}
+
 /// Ends a call by its key, unless it is done: what was not handed to the backend is recalled.
 pub(crate) fn abort(key: u32) {
+    cancel(u64::from(key));
+}
+
+/// [`abort`] of what [`answer`] began; nobody hears of it any more.
+pub(crate) fn abort_answer(listener: u32, slot: u32) {
+    cancel(number(listener, slot));
+}
+
+fn cancel(number: u64) {
     if let Some(tasks) = TASKS.with_borrow(Option::clone) {
-        tasks.cancel(u64::from(key));
+        tasks.cancel(number);
     }
 }

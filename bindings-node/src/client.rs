@@ -1,17 +1,19 @@
 //! The native client that `Client` in `ts/client.ts` wraps.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bindwright::{Client, ClientOptions, ComponentInfo, HandOut, Ledger, Request, TransportKind};
+use bindwright::{Client, ClientOptions, ComponentInfo, HandOut, Ledger, TransportKind};
 use napi::Env;
-use napi::bindgen_prelude::{Array, PromiseRaw, ToNapiValue, Uint8ArraySlice};
+use napi::bindgen_prelude::{External, PromiseRaw};
 use napi_derive::napi;
 
 use crate::batch::NativeSubscription;
 use crate::calls::{Keeps, abort, begin, promise};
-use crate::convert::{ReplyParts, body, duration, metadata, millis};
+use crate::convert::{duration, millis};
 use crate::errors::{ErrorParts, thrown};
+use crate::invoke::{Target, target};
 
 /// Core's client.
 #[napi]
@@ -48,52 +50,10 @@ impl NativeClient {
         thrown(env, Client::open(options)).map(Self)
     }
 
-    /// Runs one operation. The data is copied before this returns. `key` is for [`abort_call`].
+    /// What calls of an operation of a component are about; for `invoke` and `invokeMany`.
     #[napi(catch_unwind)]
-    #[allow(clippy::too_many_arguments, reason = "those of a call")]
-    pub fn invoke<'env>(
-        &self,
-        env: &'env Env,
-        key: Option<u32>,
-        name: String,
-        operation: String,
-        data: Option<Uint8ArraySlice>,
-        flat: Option<Vec<String>>,
-        timeout_ms: Option<f64>,
-    ) -> napi::Result<PromiseRaw<'env, ReplyParts>> {
-        let request = Request { body: body(data), metadata: metadata(flat) };
-        let (client, timeout) = (self.0.clone(), timeout_ms.map(duration));
-        begin(env, key, Keeps::Process, async move {
-            client.invoke_binding(&name, &operation, request, timeout).await.map(ReplyParts)
-        })
-    }
-
-    /// Runs one operation for many: `data` has one entry for each, and so has `flat` unless it is one list for all.
-    #[napi(catch_unwind)]
-    #[allow(clippy::too_many_arguments, reason = "those of a call")]
-    pub fn invoke_many<'env>(
-        &self,
-        env: &'env Env,
-        key: Option<u32>,
-        name: String,
-        operation: String,
-        data: Array<'_>,
-        flat: Vec<Option<Vec<String>>>,
-        timeout_ms: Option<f64>,
-    ) -> napi::Result<PromiseRaw<'env, Vec<Answer>>> {
-        let mut requests = Vec::with_capacity(data.len() as usize);
-        let all = (flat.len() == 1).then(|| metadata(flat[0].clone()));
-        let mut each = flat.into_iter();
-        for place in 0..data.len() {
-            let data: Option<Uint8ArraySlice> = data.get::<Option<Uint8ArraySlice>>(place)?.flatten();
-            let metadata = all.clone().unwrap_or_else(|| metadata(each.next().flatten()));
-            requests.push(Request { body: body(data), metadata });
-        }
-        let (client, timeout) = (self.0.clone(), timeout_ms.map(duration));
-        begin(env, key, Keeps::Process, async move {
-            let results = client.invoke_many(&name, &operation, requests, timeout).await?;
-            Ok(results.into_iter().map(Answer).collect())
-        })
+    pub fn target(&self, name: String, operation: String) -> External<Arc<Target>> {
+        target(&self.0, name, operation)
     }
 
     /// Attaches to an input binding: for handlers of single `events`, of `batches`, or for a program that pulls.
@@ -174,21 +134,6 @@ impl NativeClient {
 #[napi(catch_unwind)]
 pub fn abort_call(key: u32) {
     abort(key);
-}
-
-/// A reply, or the parts of an error.
-pub struct Answer(bindwright::Result<bindwright::Reply>);
-
-impl ToNapiValue for Answer {
-    unsafe fn to_napi_value(env: napi::sys::napi_env, result: Self) -> napi::Result<napi::sys::napi_value> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match result.0 {
-                Ok(reply) => ReplyParts::to_napi_value(env, ReplyParts(reply)),
-                Err(error) => ErrorParts::to_napi_value(env, ErrorParts::from(&error)),
-            }
-        }
-    }
 }
 
 /// What a component can do, and how it is.

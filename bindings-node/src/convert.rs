@@ -7,9 +7,6 @@ use bindwright::{Body, Metadata};
 use napi::bindgen_prelude::{BufferSlice, Null, ToNapiValue, Uint8ArraySlice};
 use napi::{Env, JsValue as _, sys};
 
-/// From this many bytes on a buffer that points to ours is cheaper than a copy.
-const LARGE: usize = 64 * 1024;
-
 /// The data is copied: the caller may change its buffer as soon as the call returns.
 pub(crate) fn body(data: Option<Uint8ArraySlice>) -> Body {
     Body::from(data.map(|data| data.to_vec()))
@@ -59,39 +56,9 @@ impl ToNapiValue for Data {
             // SAFETY: as the caller promises.
             return unsafe { Null::to_napi_value(env, Null) };
         };
-        let env = Env::from_raw(env);
-        if bytes.len() < LARGE {
-            return Ok(BufferSlice::copy_from(&env, &bytes)?.raw());
-        }
-        // JavaScript may write to a buffer, so it gets our bytes only where nobody else has them: those of an event
-        // are delivered again.
-        match bytes.try_into_mut() {
-            Err(shared) => Ok(BufferSlice::copy_from(&env, &shared)?.raw()),
-            Ok(mut owned) => {
-                let (start, length) = (owned.as_mut_ptr(), owned.len());
-                // SAFETY: the bytes live in `owned`, which lives until the buffer is collected, and does not move them.
-                let buffer =
-                    unsafe { BufferSlice::from_external(&env, start, length, owned, |_, owned| drop(owned)) };
-                Ok(buffer?.raw())
-            }
-        }
-    }
-}
-
-/// What a call answers: `[data, name, value, name, value, …]`.
-pub struct ReplyParts(pub(crate) bindwright::Reply);
-
-impl ToNapiValue for ReplyParts {
-    unsafe fn to_napi_value(env: sys::napi_env, reply: Self) -> napi::Result<sys::napi_value> {
-        let bindwright::Reply { body, metadata } = reply.0;
-        let env = Env::from_raw(env);
-        let mut parts = env.create_array(u32::try_from(1 + 2 * metadata.len()).unwrap_or(u32::MAX))?;
-        parts.set(0, Data(body))?;
-        for (place, (name, value)) in (0_u32..).zip(metadata.iter()) {
-            parts.set(1 + 2 * place, name)?;
-            parts.set(2 + 2 * place, value.text().as_ref())?;
-        }
-        Ok(parts.raw())
+        // A copy, also of a large one: a buffer that points to our bytes is slower at every size that was measured,
+        // for it takes a finalizer to free them. See docs/decisions/0001-boundary.md.
+        Ok(BufferSlice::copy_from(&Env::from_raw(env), &bytes)?.raw())
     }
 }
 

@@ -6,12 +6,17 @@
 #![allow(unreachable_pub, reason = "what napi exports is public")]
 #![allow(clippy::missing_errors_doc, reason = "core's documentation lists the codes")]
 
+mod answers;
 mod batch;
+#[cfg(feature = "bench")]
+mod bench;
 mod calls;
 mod client;
 mod convert;
 mod errors;
+mod invoke;
 mod logs;
 mod outcomes;
+mod packed;
 mod sandbox;
 mod tools;

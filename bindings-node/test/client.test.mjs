@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { BindwrightError, Client, Reply } from '../dist/index.mjs'
-import { Sandbox } from '../dist/testing.mjs'
-import { collected, deferred, folder, memory, native, opened, program, until } from './fixture.mjs'
+import { Answer, Sandbox } from '../dist/testing.mjs'
+import { collected, deferred, folder, memory, native, opened, program, translated, until } from './fixture.mjs'
 
 async function open(context, documents = memory('orders'), options = {}) {
   const client = await Client.open({ resources: folder(context, { 'a.yaml': documents }), ...options })
@@ -70,10 +70,22 @@ test('what cannot be sent is refused with its reason', async (context) => {
   await refused(loop, 'a value of type Object cannot be sent as JSON')
   await refused(10n, 'BigInt')
   await refused(() => 1, 'a value of type function cannot be sent as JSON')
+  await refused(new Map([['a', 1]]), 'a value of type Map cannot be sent as JSON')
+  await refused(new Set(), 'make it an object or an array')
+  await refused(Promise.resolve(1), 'it was not awaited')
+  await refused(Number.NaN, 'JSON has no NaN')
+  const gone = new Uint8Array(8)
+  structuredClone(gone, { transfer: [gone.buffer] })
+  await refused(gone, 'its memory was transferred elsewhere')
+  await refused(gone.buffer, 'its memory was transferred elsewhere')
   await refused('\ud800', 'UTF-8')
   await refused('x', 'expected a text for "key", got number', { metadata: { key: 1 } })
   await refused('x', 'metadata: expected an object with texts, got Map', { metadata: new Map() })
+  await refused('x', 'metadata: "key" or its text cannot be sent as UTF-8', { metadata: { key: 'a\udc00' } })
   await refused('x', 'timeoutMs: expected at least 0', { timeoutMs: -1 })
+  await refused('x', 'timeout: no such option', { timeout: 5 })
+  await refused('x', 'Options are: metadata, timeoutMs, signal.', { timeout: 5 })
+  await refused('x', 'expected an object with options, got number', 5)
   await assert.rejects(client.invokeBinding(1, 'create'), { code: 'INVALID_REQUEST' })
 })
 
@@ -101,6 +113,51 @@ test('large replies arrive whole, and stay when garbage is collected', async (co
   replies.length = 0
   globalThis.gc()
   for (const one of data) assert.ok(one.equals(Buffer.alloc(1_000_000, 'z')))
+})
+
+test('what is told together reaches each call', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  const said = (number) => ({
+    'a:b': `ü:😀\u0000${number}`,
+    [`of ${number}`]: '',
+    '': '',
+    number: String(number).repeat(number % 5),
+  })
+  // Some at once and some later, with data, without data, and with an error.
+  const answers = Array.from({ length: 500 }, (_, number) => (number % 7 === 0 ? `data ${number}` : null))
+  const answer = ({ data }) => {
+    const number = Number(data.toString())
+    if (number % 11 === 0) throw new BindwrightError({ text: 'no', message: 'no', code: 'UNAVAILABLE', whatToDo: '' })
+    return new Answer(answers[number], said(number))
+  }
+  for (const delayMs of [0, 5]) {
+    sandbox.reply('orders', answer, { delayMs })
+    const calls = answers.map((_, number) => client.invokeBinding('orders', 'create', number).catch((error) => error))
+    const many = await client.invokeMany('orders', 'create', [...answers.keys()])
+    const replies = await Promise.all(calls)
+    for (const list of [replies, many]) {
+      list.forEach((reply, number) => {
+        if (number % 11 === 0) {
+          assert.ok(reply instanceof BindwrightError, `${number}: ${reply}`)
+        } else {
+          assert.equal(reply.data?.toString() ?? null, answers[number])
+          assert.deepEqual({ ...reply.metadata }, said(number))
+        }
+      })
+    }
+  }
+})
+
+test('a program may make up names of operations without end', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  for (let number = 0; number < 1_000; number++) {
+    sandbox.reply('orders', null)
+    await client.invokeBinding('orders', 'create', String(number))
+    await assert.rejects(client.invokeBinding('orders', `made up ${number}`), { code: 'UNSUPPORTED_OPERATION' })
+  }
+  assert.equal(sandbox.invocations('orders').filter((one) => one.operation === 'create').length, 1_000)
 })
 
 test('metadata may have any name', async (context) => {
@@ -173,6 +230,23 @@ test('an aborted call ends at once, and its request is recalled', async (context
     code: 'CANCELLED',
   })
   assert.equal(sandbox.invocations('orders').length, 1, 'nothing was sent')
+})
+
+test('an aborted call leaves those alone that come after it', async (context) => {
+  const sandbox = opened(context, new Sandbox())
+  const client = await open(context)
+  sandbox.reply('orders', ({ data }) => data, { delayMs: 20 })
+  for (let round = 0; round < 20; round++) {
+    const controller = new AbortController()
+    const ended = client.invokeBinding('orders', 'create', 'a', { signal: controller.signal })
+    const stays = client.invokeBinding('orders', 'create', 'b')
+    controller.abort()
+    const follows = client.invokeBinding('orders', 'create', 'c', { signal: controller.signal })
+    const last = client.invokeBinding('orders', 'create', 'd')
+    await assert.rejects(ended, { code: 'CANCELLED' })
+    await assert.rejects(follows, { code: 'CANCELLED' })
+    assert.deepEqual([(await stays).text(), (await last).text()], ['b', 'd'])
+  }
 })
 
 test('an abort after the end does nothing, and the signal keeps no listener', async (context) => {
@@ -319,10 +393,16 @@ test('100,000 promises at once, and the memory comes back', { timeout: 200_000 }
       const { heapUsed, rss } = process.memoryUsage()
       return { heapUsed, rss }
     }
-    for (let count = 0; count < 2; count++) await round()
-    const before = await memory()
-    for (let count = 0; count < 3; count++) await round()
-    console.log(JSON.stringify([before, await memory()]))`,
+    // How much of the garbage of several rounds Node lets stand differs from version to version.
+    const rounds = async (number) => {
+      let last
+      for (let count = 0; count < number; count++) {
+        await round()
+        last = await memory()
+      }
+      return last
+    }
+    console.log(JSON.stringify([await rounds(2), await rounds(3)]))`,
   )
   assert.ok(after.heapUsed - before.heapUsed < 2e6, `heap grew from ${before.heapUsed} to ${after.heapUsed}`)
   assert.ok(after.rss - before.rss < 30e6, `memory grew from ${before.rss} to ${after.rss}`)
@@ -355,8 +435,7 @@ test('a call that is made inside a promise that another one settles is fine', as
   await until('it is over', () => left === 0)
 })
 
-test('a fault of the native part that is no error of core is INTERNAL', async (context) => {
-  const client = await open(context)
-  assert.throws(() => client.removeComponent(7), { name: 'BindwrightError', code: 'INTERNAL' })
+test('a fault of the native part that is no error of core is INTERNAL', () => {
+  assert.equal(translated(new Error('x')).code, 'INTERNAL')
   assert.equal(typeof native.version(), 'string')
 })

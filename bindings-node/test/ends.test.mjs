@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -106,6 +107,38 @@ test('a second signal ends the program at once', async (context) => {
   assert.deepEqual(await over, [null, 'SIGTERM'])
 })
 
+test('a second signal ends it also where the program listens itself', async (context) => {
+  const { child, over, printed } = await running(
+    context,
+    `process.on('SIGTERM', () => console.log('heard')); ${slow.replace('TIME', '60_000')}`,
+  )
+  await until('it has begun', () => printed().includes('begun'))
+  child.kill('SIGTERM')
+  await until('the program heard', () => printed().includes('heard'))
+  child.kill('SIGTERM')
+  assert.deepEqual(await over, [null, 'SIGTERM'])
+})
+
+test('a second signal ends the first process of a container, which signals do not end', async (context) => {
+  const isolated = ['--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+  if (spawnSync('unshare', [...isolated, 'true']).status !== 0) {
+    context.skip('this machine makes no process namespaces')
+    return
+  }
+  const text = `setTimeout(() => process.kill(process.pid, 'SIGTERM'), 300).unref()
+    client.onBinding('orders', async () => {
+      process.kill(process.pid, 'SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 60_000))
+    })
+    await client.invokeBinding('orders', 'create', 'x'); await client.run({ drainMs: 60_000 })`
+  const resources = folder(context, { 'a.yaml': memory('orders') })
+  const head = `import { Client } from '${DIST}/index.mjs'; const client = await Client.open({ resources: '${resources}' });`
+  const { status } = spawnSync('unshare', [...isolated, process.execPath, '--input-type=module', '-e', head + text], {
+    timeout: 20_000,
+  })
+  assert.equal(status, 143)
+})
+
 function worker(text, resources) {
   const head = `const { Client } = require('${DIST}/index.js'); const { parentPort } = require('node:worker_threads');`
   const body = `(async () => { const client = await Client.open({ resources: ${JSON.stringify(resources)} }); ${text} })()`
@@ -164,4 +197,21 @@ test('a library that only a worker loaded stays when the worker has ended', (con
     encoding: 'utf8',
   })
   assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'still here\n', stderr: '' })
+})
+
+test('a machine is looked at without asking for the names of hosts, and only where a native part is missing', (context) => {
+  const path = folder(context, {})
+  cpSync(DIST, join(path, 'node_modules', 'bindwright', 'dist'), { recursive: true })
+  const text = `const { getReport } = process.report
+    process.report.getReport = () => { console.log(process.report.excludeNetwork); return getReport.call(process.report) }
+    try { console.log(typeof require('./node_modules/bindwright/dist/index.js').Client) } catch { console.log('missing') }
+    console.log(process.report.excludeNetwork)`
+  const said = () => spawnSync(process.execPath, ['-e', text], { cwd: path, encoding: 'utf8' }).stdout
+  const isOurs = process.platform === 'linux' && process.arch === 'x64'
+  assert.equal(said(), isOurs ? 'true\nmissing\nfalse\n' : 'missing\nfalse\n')
+  const own = join(path, 'node_modules', 'bindwright-linux-x64-gnu')
+  mkdirSync(own)
+  symlinkSync(join(DIST, '..', 'bindwright.node'), join(own, 'index.node'))
+  writeFileSync(join(own, 'package.json'), '{"main": "index.node"}')
+  assert.equal(said(), isOurs ? 'function\nfalse\n' : 'missing\nfalse\n')
 })

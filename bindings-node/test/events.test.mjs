@@ -153,6 +153,67 @@ test('an event that is settled by its method is not settled again by its handler
   assert.deepEqual(told, [true, false, true, false])
 })
 
+test('bodies of any size and none reach their events, in any order', async (context) => {
+  const client = await open(context)
+  const sizes = [
+    0,
+    5,
+    null,
+    1,
+    2048,
+    2049,
+    null,
+    9000,
+    9000,
+    3,
+    200_000,
+    2000,
+    2000,
+    2000,
+    2000,
+    2000,
+    2000,
+    2000,
+    2000,
+    1,
+  ]
+  const bodies = sizes.map((size, place) => (size === null ? null : Buffer.alloc(size, 97 + place)))
+  await send(client, ...bodies)
+  const events = opened(context, client.events('orders'))
+  const got = []
+  for (const _ of bodies) got.push((await events.next()).value)
+  const order = got.map((_, place) => place).sort((one, other) => ((one * 7) % 20) - ((other * 7) % 20))
+  for (const place of order) assert.deepEqual(got[place].data, bodies[place], `event ${place}`)
+  got[1].data.fill(0)
+  assert.equal(got[4].data[0], 97 + 4)
+  for (const event of got) assert.equal(event.ack(), true)
+})
+
+test('an event that failed takes those behind it back, however many were taken together', async (context) => {
+  for (const fail of [
+    () => {
+      throw new Error('not yet')
+    },
+    (event) => void event.retry(0),
+    () => Outcome.retry(0),
+    async () => {
+      await null
+      throw new Error('not yet')
+    },
+  ]) {
+    const client = await open(context)
+    await send(client, ...'abcdefghijklmnopqrstuvwxyz')
+    const seen = []
+    client.onBinding('orders', (event) => {
+      seen.push(event.text())
+      if (event.attempt === 1 && 'ek'.includes(event.text())) return fail(event)
+    })
+    await client.start()
+    await until('all are handled', () => seen.includes('z'))
+    assert.equal(seen.join(''), 'abcdeefghijkklmnopqrstuvwxyz')
+  }
+})
+
 test('events of a partition come one after the other, partitions in parallel', async (context) => {
   const client = await open(context, memory('orders', { partitions: 4 }))
   for (let count = 0; count < 40; count++) {

@@ -32,6 +32,7 @@ test('without a native part for the machine the error says what to do', (context
   const path = folder(context, {})
   mkdirSync(join(path, 'dist'))
   copyFileSync(join(PACKAGE, 'dist', 'native.js'), join(path, 'dist', 'native.js'))
+  writeFileSync(join(path, 'package.json'), '{"optionalDependencies": {"bindwright-linux-x64-gnu": "0"}}')
   const { status, stderr } = spawnSync(process.execPath, [join(path, 'dist', 'native.js')], { encoding: 'utf8' })
   assert.equal(status, 1)
   assert.match(stderr, /the package bindwright-linux-x64-gnu, is not installed\. .*--omit=optional/)

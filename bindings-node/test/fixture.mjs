@@ -7,6 +7,7 @@ import { join } from 'node:path'
 
 const require = createRequire(import.meta.url)
 export const { native } = require('../dist/native.js')
+export const { translated } = require('../dist/errors.js')
 
 let queues = 0
 

@@ -16,7 +16,7 @@ let numbers = 0
 
 const cases = (file) => parse(readFileSync(join(FOLDER, file), 'utf8'), { maxAliasCount: -1 })
 
-for (const file of ['memory.yaml', 'dispatch.yaml', 'policies.yaml']) {
+for (const file of ['memory.yaml', 'dispatch.yaml', 'policies.yaml', 'documents.yaml']) {
   describe(file, () => {
     for (const one of cases(file)) {
       test(one.case, async (context) => {
@@ -39,7 +39,7 @@ describe('kafka.yaml', { skip }, () => {
 
 async function run(one, context, placeholders) {
   const fill = (text) => Object.entries(placeholders).reduce((all, [name, value]) => all.replaceAll(name, value), text)
-  const case_ = new Case(folder(context, { 'components.yaml': fill(one.components) }), fill)
+  const case_ = new Case(folder(context, { 'components.yaml': fill(one.components), ...one.files }), fill)
   try {
     await case_.open()
     for (const [index, step] of one.steps.entries()) {

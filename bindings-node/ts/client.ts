@@ -1,30 +1,18 @@
 import { abortable } from './aborting.js'
+import { Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
-import { type Handled, handled, withTrace } from './context.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, timeOf, typeName } from './data.js'
-import { BindwrightError, fault, guarded, isParts, refused, translated } from './errors.js'
+import { type Handled, handled } from './context.js'
+import { checkText, type Data, isCount, optionTime } from './data.js'
+import { awaited, BindwrightError, guarded, refused } from './errors.js'
 import { Events } from './events.js'
 import { type BatchHandler, type Handler, Handling, type Registration } from './handling.js'
+import { type CallManyOptions, type CallOptions, invokeAll, invokeOne } from './invoking.js'
 import { beginLogging, endLogging } from './logs.js'
-import { endless, type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
+import type { InputName, Operation, OutputName } from './names.js'
+import { type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
 import { type ClientOptions, checkOptions, paths } from './options.js'
-import { Reply } from './reply.js'
+import type { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
-
-/** What a call may say beside its data. */
-export interface CallOptions {
-  /** Names and values for the component, as its documentation lists them. */
-  metadata?: Metadata
-  /** Bounds the whole call, connecting included; the client's `timeoutMs` when left out. */
-  timeoutMs?: number
-  /** Aborted, it ends the call with the code `CANCELLED`; what was handed to the backend may still take effect. */
-  signal?: AbortSignal
-}
-
-/** What a call of many may say; `metadata` is for all of them, or a list with an entry for each. */
-export interface CallManyOptions extends Omit<CallOptions, 'metadata'> {
-  metadata?: Metadata | readonly (Metadata | undefined)[]
-}
 
 interface Run {
   readonly end: () => void
@@ -46,8 +34,10 @@ const unclosed = new FinalizationRegistry<() => void>((forget) => forget())
 export class Client implements AsyncDisposable {
   readonly #native: NativeClient
   readonly #forget: () => void
+  readonly #targets: Targets
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
+  readonly #begun = new Map<string, Promise<void>>()
   readonly #events = new Set<WeakRef<Events>>()
   #runs = new Set<Run>()
   #stopped = false
@@ -55,6 +45,7 @@ export class Client implements AsyncDisposable {
   private constructor(native: NativeClient, forget: () => void) {
     this.#native = native
     this.#forget = forget
+    this.#targets = new Targets((name, operation) => native.target(name, operation))
     unclosed.register(this, forget, this)
   }
 
@@ -77,11 +68,20 @@ export class Client implements AsyncDisposable {
       const opened = guarded(() => native.NativeClient.open({ resources, appId, transport, timeoutMs, hotReload }))
       const client = new Client(opened, forget)
       if (options.wait === 'ready') {
-        await client.ready({ ...(waitTimeoutMs !== undefined && { timeoutMs: waitTimeoutMs }) })
+        await client.#readyOrClosed(waitTimeoutMs)
       }
       return client
     } catch (error) {
       forget()
+      throw error
+    }
+  }
+
+  async #readyOrClosed(timeoutMs: number | undefined): Promise<void> {
+    try {
+      await this.ready({ timeoutMs })
+    } catch (error) {
+      await this.close({ drainMs: 0 })
       throw error
     }
   }
@@ -97,23 +97,13 @@ export class Client implements AsyncDisposable {
    * the time was over before anything was sent. `OUTCOME_UNKNOWN`: it was over afterwards. Others as the backend's
    * answer asks for; the table is in docs/errors.md.
    */
-  async invokeBinding(name: string, operation: string, data?: Data, options?: CallOptions): Promise<Reply> {
-    checkNames(name, operation)
-    const sender = { component: name, operation }
-    const bytes = bytesOf(data, sender)
-    const flat = withTrace(flatten(options?.metadata, sender))
-    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const signal = options?.signal
-    if (signal !== undefined) {
-      const begin = (key: number) => this.#native.invoke(key, name, operation, bytes, flat, timeoutMs)
-      return new Reply(await abortable(signal, sender, begin))
-    }
-    try {
-      const parts = await this.#native.invoke(undefined, name, operation, bytes, flat, timeoutMs)
-      return parts === undefined ? endless : new Reply(parts)
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+  invokeBinding<Name extends OutputName>(
+    name: Name,
+    operation: Operation<Name>,
+    data?: Data,
+    options?: CallOptions,
+  ): Promise<Reply> {
+    return invokeOne(this.#targets, name, operation, data, options)
   }
 
   /**
@@ -122,34 +112,13 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} What concerns all of them, such as `COMPONENT_NOT_FOUND`.
    */
-  async invokeMany(
-    name: string,
-    operation: string,
+  invokeMany<Name extends OutputName>(
+    name: Name,
+    operation: Operation<Name>,
     payloads: Iterable<Data>,
     options?: CallManyOptions,
   ): Promise<(Reply | BindwrightError)[]> {
-    checkNames(name, operation)
-    const sender = { component: name, operation }
-    const all = Array.from(payloads)
-    const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
-    const { sendable, results } = sortOut(all, options?.metadata, sender)
-    const data = sendable.map((one) => one.bytes)
-    const flat = sendable.map((one) => one.flat)
-    const begin = (key?: number) => this.#native.invokeMany(key, name, operation, data, flat, timeoutMs)
-    let answers: Awaited<ReturnType<NativeClient['invokeMany']>>
-    try {
-      answers = options?.signal ? await abortable(options.signal, sender, begin) : await begin()
-    } catch (thrown) {
-      throw translated(thrown)
-    }
-    if (answers === undefined) {
-      return endless
-    }
-    answers.forEach((answer, index) => {
-      const { place } = sendable[index] as { place: number }
-      results[place] = isParts(answer) ? new BindwrightError(answer) : new Reply(answer)
-    })
-    return results
+    return invokeAll(this.#targets, name, operation, payloads, options)
   }
 
   /**
@@ -165,14 +134,14 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} `INVALID_OPTIONS`: the binding has a handler already, or an argument cannot be used.
    */
-  onBinding(name: string, handler: Handler): this
-  onBinding(name: string, handler: BatchHandler, options: { batch: number }): this
-  onBinding(name: string, handler: Handler | BatchHandler, options?: { batch?: number }): this {
+  onBinding(name: InputName, handler: Handler): this
+  onBinding(name: InputName, handler: BatchHandler, options: { batch: number }): this
+  onBinding(name: InputName, handler: Handler | BatchHandler, options?: { batch?: number | undefined }): this {
     const batch = options?.batch
     if (typeof name !== 'string' || typeof handler !== 'function') {
       throw refused('onBinding: expected a name and a function', 'Correct the arguments.')
     }
-    if (batch !== undefined && !(Number.isInteger(batch) && batch >= 1)) {
+    if (batch !== undefined && !isCount(batch)) {
       throw refused(`batch: expected a whole number from 1, got ${String(batch)}`, 'Allow at least one event.')
     }
     if (isGenerator(handler)) {
@@ -195,7 +164,8 @@ export class Client implements AsyncDisposable {
    *   event.ack()
    * }
    */
-  events(name: string): Events {
+  events(name: InputName): Events {
+    checkText('events', name)
     const events = new Events(name, () => this.#subscribe(name, 'freely'))
     for (const known of this.#events) {
       if (known.deref() === undefined) {
@@ -218,15 +188,15 @@ export class Client implements AsyncDisposable {
       throw refused('no handler is registered', 'Register one with `client.onBinding(name, handler)` first.')
     }
     for (const [name, registration] of this.#handlers) {
-      if (!this.#handlings.has(name)) {
-        await this.#begin(name, registration)
-      }
+      const begun = this.#begun.get(name) ?? this.#begin(name, registration)
+      // Noted at once: whoever starts at the same time must not begin it twice, and hears how it ends.
+      this.#begun.set(name, begun)
+      await begun
     }
   }
 
   async #begin(name: string, registration: Registration): Promise<void> {
     const handling = new Handling(name, this, registration)
-    // Noted at once: whoever starts at the same time must not begin it twice.
     this.#handlings.set(name, handling)
     try {
       const subscription = await this.#subscribe(name, registration.batch === undefined ? 'events' : 'batches')
@@ -234,16 +204,13 @@ export class Client implements AsyncDisposable {
       handled.run(undefined, () => handling.begin(subscription))
     } catch (error) {
       this.#handlings.delete(name)
+      this.#begun.delete(name)
       throw error
     }
   }
 
-  async #subscribe(name: string, handOut: HandOut): Promise<NativeSubscription> {
-    try {
-      return await this.#native.subscribe(name, handOut)
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+  #subscribe(name: string, handOut: HandOut): Promise<NativeSubscription> {
+    return awaited(() => this.#native.subscribe(name, handOut))
   }
 
   /**
@@ -254,8 +221,8 @@ export class Client implements AsyncDisposable {
    *
    * @throws {BindwrightError} As `start()` and `close()`.
    */
-  async run(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async run(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     let end: () => void = () => undefined
     const over = new Promise<void>((resolve) => {
       end = resolve
@@ -273,7 +240,7 @@ export class Client implements AsyncDisposable {
     } finally {
       this.#runs.delete(run)
       try {
-        await this.close({ ...(drainMs !== undefined && { drainMs }) })
+        await this.close({ drainMs })
       } finally {
         unhear()
         clearInterval(alive)
@@ -306,6 +273,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_MANIFEST`, `INVALID_SETTINGS`, `UNKNOWN_TYPE`, `CLOSED`.
    */
   addComponent(text: string): string[] {
+    checkText('addComponent', text)
     return guarded(() => this.#native.addComponent(text))
   }
 
@@ -316,6 +284,7 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `COMPONENT_NOT_FOUND`, `CLOSED`.
    */
   removeComponent(name: string): void {
+    checkText('removeComponent', name)
     guarded(() => this.#native.removeComponent(name))
   }
 
@@ -325,16 +294,13 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} The error of the first component that failed; when the time is over before that,
    * `UNAVAILABLE` or `TIMEOUT`. The client stays usable: what is not ready yet goes on connecting.
    */
-  async ready(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
-    if (options.signal !== undefined) {
-      return abortable(options.signal, {}, (key) => this.#native.ready(key, timeoutMs))
+  async ready(options?: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined }): Promise<void> {
+    const timeoutMs = optionTime('timeoutMs', options?.timeoutMs)
+    const signal = options?.signal ?? undefined
+    if (signal !== undefined) {
+      return abortable(signal, {}, (key) => this.#native.ready(key, timeoutMs))
     }
-    try {
-      await this.#native.ready(undefined, timeoutMs)
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    await awaited(() => this.#native.ready(undefined, timeoutMs))
   }
 
   /**
@@ -343,12 +309,8 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_OPTIONS` when hot reload is off, `CLOSED`.
    */
   async reload(): Promise<Reload> {
-    try {
-      const { faults, ...names } = await this.#native.reload()
-      return { ...names, faults: faults.map((parts) => new BindwrightError(parts)) }
-    } catch (thrown) {
-      throw translated(thrown)
-    }
+    const { faults, ...names } = await awaited(() => this.#native.reload())
+    return { ...names, faults: faults.map((parts) => new BindwrightError(parts)) }
   }
 
   /**
@@ -358,14 +320,15 @@ export class Client implements AsyncDisposable {
    * @throws {BindwrightError} `INVALID_OPTIONS`: called in a handler, for which it would wait; `stop()` is for that.
    * Others: something settled could not be recorded; it will be delivered again.
    */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs)
+  async close(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs)
     const call: Handled | undefined = handled.getStore()
     if (call?.owner === this && call.active) {
       const message = 'close() in a handler would wait for that handler'
       throw refused(message, 'Call stop(), and close the client where it was opened.')
     }
     this.stop()
+    this.#begun.clear()
     for (const handling of this.#handlings.values()) {
       handling.stop()
     }
@@ -373,9 +336,7 @@ export class Client implements AsyncDisposable {
       events.deref()?.stop()
     }
     try {
-      await this.#native.close(drainMs)
-    } catch (thrown) {
-      throw translated(thrown)
+      await awaited(() => this.#native.close(drainMs))
     } finally {
       unclosed.unregister(this)
       this.#forget()
@@ -392,44 +353,6 @@ export class Client implements AsyncDisposable {
   }
 }
 
-function checkNames(name: unknown, operation: unknown): void {
-  if (typeof name !== 'string' || typeof operation !== 'string') {
-    const given = `${typeName(name)} and ${typeName(operation)}`
-    throw fault('INVALID_REQUEST', `expected the names of a binding and an operation, got ${given}`)
-  }
-}
-
 function isGenerator(handler: object): boolean {
   return /Generator/.test(Object.prototype.toString.call(handler))
-}
-
-interface Sendable {
-  readonly place: number
-  readonly bytes: Uint8Array | undefined
-  readonly flat: string[] | undefined
-}
-
-/** What can be sent, and the errors of what cannot in their places. */
-function sortOut(
-  payloads: Data[],
-  metadata: CallManyOptions['metadata'],
-  sender: { component: string; operation: string },
-): { sendable: Sendable[]; results: (Reply | BindwrightError)[] } {
-  const each = Array.isArray(metadata) ? (metadata as readonly (Metadata | undefined)[]) : undefined
-  if (each !== undefined && each.length !== payloads.length) {
-    const message = `metadata: expected an entry for each of ${payloads.length} payloads, got ${each.length}`
-    throw fault('INVALID_REQUEST', message, sender)
-  }
-  const all = each === undefined ? withTrace(flatten(metadata as Metadata | undefined, sender)) : undefined
-  const results = new Array<Reply | BindwrightError>(payloads.length)
-  const sendable: Sendable[] = []
-  payloads.forEach((payload, place) => {
-    try {
-      const flat = each === undefined ? all : withTrace(flatten(each[place], sender))
-      sendable.push({ place, bytes: bytesOf(payload, sender), flat })
-    } catch (error) {
-      results[place] = error as BindwrightError
-    }
-  })
-  return { sendable, results }
 }

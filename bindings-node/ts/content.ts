@@ -1,3 +1,5 @@
+import { type InspectOptions, inspect } from 'node:util'
+
 /** Data that arrived: of a reply, of an event, of an invocation that a fake saw. */
 export abstract class Content {
   /** The bytes; `null` where there is no data at all, as with a tombstone on Kafka. */
@@ -19,5 +21,12 @@ export abstract class Content {
   json<T = unknown>(): T {
     const data = this.data
     return (data === null ? null : JSON.parse(data.toString('utf8'))) as T
+  }
+
+  /** What `console.log` shows: names and values, and the beginning of the data. */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    const name = this.constructor.name
+    const { data, metadata } = this
+    return depth < 0 ? `[${name}]` : `${name} ${inspect({ ...this, data, metadata }, options)}`
   }
 }

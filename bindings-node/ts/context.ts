@@ -27,31 +27,3 @@ function enter<T>(call: Handled, handler: (argument: T) => unknown, argument: T)
   handled.enterWith(call)
   return handler(argument)
 }
-
-const TRACEPARENT = 'traceparent'
-const TRACESTATE = 'tracestate'
-
-/** Adds the trace of the event that is being handled, unless the call has one of its own. */
-export function withTrace(flat: string[] | undefined): string[] | undefined {
-  const trace = handled.getStore()?.event?.trace
-  if (trace === undefined || trace === null || has(flat, TRACEPARENT)) {
-    return flat
-  }
-  const traced = flat === undefined ? [] : flat.slice()
-  traced.push(TRACEPARENT, trace[0] as string)
-  if (trace[1] !== undefined) {
-    traced.push(TRACESTATE, trace[1])
-  }
-  return traced
-}
-
-function has(flat: string[] | undefined, name: string): boolean {
-  if (flat !== undefined) {
-    for (let place = 0; place < flat.length; place += 2) {
-      if (flat[place] === name) {
-        return true
-      }
-    }
-  }
-  return false
-}

@@ -11,13 +11,13 @@ import type { BindingEvent } from './event.js'
 import type { ClientOptions } from './options.js'
 import type { Reply } from './reply.js'
 
-/** As in the SDK; both are the same here. */
+/** As in the SDK: it decides what strings are sent as, and what `send` returns. */
 export enum CommunicationProtocolEnum {
   GRPC = 0,
   HTTP = 1,
 }
 
-/** What the SDK's client is told. Of it only `bindwright` counts here. */
+/** What the SDK's client is told. Of it `bindwright` and `communicationProtocol` count here. */
 export interface DaprClientOptions {
   daprHost?: string
   daprPort?: string
@@ -27,7 +27,7 @@ export interface DaprClientOptions {
   [other: string]: unknown
 }
 
-/** What the SDK's server is told. Of it only the client's `bindwright` counts here. */
+/** What the SDK's server is told. Of it the protocol and the client's `bindwright` count here. */
 export interface DaprServerOptions {
   serverHost?: string
   serverPort?: string
@@ -57,17 +57,21 @@ const ELSEWHERE = [
 /** Sends. */
 export interface ClientBinding {
   /**
-   * Calls an output binding. Bytes are sent verbatim, any other value as JSON, also a string, as the SDK does.
+   * Calls an output binding. Bytes are sent verbatim, any other value as JSON, also a string, as the SDK does; with
+   * `CommunicationProtocolEnum.GRPC` a string is sent as it is, and `0`, `false` and `''` as no bytes.
    *
-   * @returns The reply: parsed where it is JSON, else as text; `''` where there is none.
+   * @returns The reply: parsed where it is JSON, else as text; `''` where there is none. With `GRPC` an object with
+   * `data` (bytes), `metadata` and `operation`.
    */
-  send(bindingName: string, operation: string, data?: unknown, metadata?: Metadata): Promise<unknown>
+  // biome-ignore lint/suspicious/noExplicitAny: programs come with types of their own, which the SDK accepts.
+  send(bindingName: string, operation: string, data?: any, metadata?: object): Promise<any>
 }
 
 /** Receives. */
 export interface ServerBinding {
   /** Registers the function that gets the events of an input binding: parsed where they are JSON, else as text. */
-  receive(bindingName: string, callback: (data: unknown) => unknown): Promise<void>
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  receive(bindingName: string, callback: (data: any) => unknown): Promise<void>
 }
 
 /** The SDK's client, as far as bindings go. */
@@ -89,15 +93,23 @@ export class DaprClient {
     this.binding = {
       send: async (name, operation, data, metadata) => {
         const client = await this.open()
-        const options = metadata === undefined ? {} : { metadata }
-        return received(await client.invokeBinding(name, operation, encoded(data), options))
+        const isGrpc = this.options.communicationProtocol === CommunicationProtocolEnum.GRPC
+        const payload = isGrpc ? data || undefined : encoded(data)
+        const reply = await client.invokeBinding(name, operation, payload, {
+          metadata: metadata as Metadata | undefined,
+        })
+        return isGrpc ? { data: reply.data ?? Buffer.alloc(0), metadata: reply.metadata, operation } : received(reply)
       },
     }
   }
 
   /** @internal The client behind it, opened when it is first used. */
   open(): Promise<Client> {
-    this.#opening ??= Client.open(this.options.bindwright)
+    this.#opening ??= Client.open(this.options.bindwright).catch((error: unknown) => {
+      // What was missing may be there the next time.
+      this.#opening = undefined
+      throw error
+    })
     return this.#opening
   }
 
@@ -124,6 +136,7 @@ export class DaprServer {
   readonly client: DaprClient
   readonly binding: ServerBinding
   #isStarted = false
+  #hasCallbacks = false
   #alive: NodeJS.Timeout | undefined
 
   constructor(options?: DaprServerOptions)
@@ -141,10 +154,12 @@ export class DaprServer {
     _serverPort?: string,
     _daprHost?: string,
     _daprPort?: string,
-    _protocol?: CommunicationProtocolEnum,
+    serversProtocol?: CommunicationProtocolEnum,
     clientOptions: DaprClientOptions = {},
   ) {
-    this.client = new DaprClient(typeof first === 'string' ? clientOptions : (first.clientOptions ?? {}))
+    const protocol = typeof first === 'string' ? serversProtocol : first.communicationProtocol
+    const given = typeof first === 'string' ? clientOptions : first.clientOptions
+    this.client = new DaprClient({ ...(protocol !== undefined && { communicationProtocol: protocol }), ...given })
     this.binding = {
       receive: async (name, callback) => {
         const client = await this.client.open()
@@ -152,6 +167,7 @@ export class DaprServer {
         client.onBinding(name, async (event) => {
           await callback(received(event))
         })
+        this.#hasCallbacks = true
         if (this.#isStarted) {
           await client.start()
         }
@@ -162,7 +178,9 @@ export class DaprServer {
   /** Begins the callbacks, and keeps the process alive until `stop()`. */
   async start(): Promise<void> {
     const client = await this.client.open()
-    await client.start()
+    if (this.#hasCallbacks) {
+      await client.start()
+    }
     this.#isStarted = true
     this.#alive ??= setInterval(() => undefined, 2 ** 31 - 1)
   }

@@ -1,6 +1,7 @@
 /** From JavaScript's values to what is sent, and back. */
 import { types } from 'node:util'
-import { fault } from './errors.js'
+import { Content } from './content.js'
+import { fault, refused } from './errors.js'
 
 /** Names and values beside the data of a call. */
 export type Metadata = Readonly<Record<string, string>>
@@ -31,17 +32,26 @@ export function bytesOf(data: Data, sender: Sender): Uint8Array | undefined {
     return EMPTY
   }
   if (typeof data === 'object') {
-    if (data instanceof Uint8Array) {
+    if (data instanceof Uint8Array && data.length > 0) {
       return data
     }
     if (ArrayBuffer.isView(data)) {
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      return viewOf(data.buffer, sender, data.byteOffset, data.byteLength)
     }
     if (types.isAnyArrayBuffer(data)) {
-      return new Uint8Array(data)
+      return viewOf(data, sender)
     }
   }
   return jsonBytes(data, sender)
+}
+
+function viewOf(buffer: ArrayBufferLike, sender: Sender, ...part: [offset?: number, length?: number]): Uint8Array {
+  try {
+    return new Uint8Array(buffer, ...part)
+  } catch (cause) {
+    // One that was given to another thread looks empty otherwise.
+    throw unsendable(buffer, 'bytes', 'its memory was transferred elsewhere', sender, cause)
+  }
 }
 
 function textBytes(text: string, sender: Sender): Uint8Array {
@@ -56,6 +66,9 @@ function hasLoneSurrogate(text: string): boolean {
 }
 
 function jsonBytes(data: unknown, sender: Sender): Uint8Array {
+  if (data instanceof Content) {
+    throw unsendable(data, 'JSON', 'pass its `data`', sender)
+  }
   let text: string | undefined
   try {
     text = JSON.stringify(data)
@@ -65,7 +78,31 @@ function jsonBytes(data: unknown, sender: Sender): Uint8Array {
   if (text === undefined) {
     throw unsendable(data, 'JSON', 'JSON has no such value', sender)
   }
+  const why = text === 'null' || text === '{}' ? hidden(data) : undefined
+  if (why !== undefined) {
+    throw unsendable(data, 'JSON', why, sender)
+  }
   return Buffer.from(text, 'utf8')
+}
+
+/** Why JSON shows nothing of a value; a defect of the program, mostly. */
+function hidden(data: unknown): string | undefined {
+  if (typeof data === 'number') {
+    return `JSON has no ${data}`
+  }
+  if (types.isDate(data)) {
+    return 'it is no valid date'
+  }
+  if (typeof (data as { toJSON?: unknown }).toJSON === 'function') {
+    return undefined
+  }
+  if (types.isPromise(data)) {
+    return 'it was not awaited'
+  }
+  // Maps, sets, errors, iterators, streams: everything but plain objects and those of the program's own classes.
+  return Object.prototype.toString.call(data) === '[object Object]'
+    ? undefined
+    : 'JSON would show nothing of it; make it an object or an array'
 }
 
 function unsendable(data: unknown, form: string, why: string, sender: Sender, cause?: unknown): Error {
@@ -78,7 +115,12 @@ export function typeName(value: unknown): string {
   if (value === null || typeof value !== 'object') {
     return value === null ? 'null' : typeof value
   }
-  return value.constructor?.name ?? 'object'
+  try {
+    const name: unknown = value.constructor?.name
+    return typeof name === 'string' && name !== '' ? name : 'object'
+  } catch {
+    return 'object'
+  }
 }
 
 /** Names and values in turn. */
@@ -86,7 +128,8 @@ export function flatten(metadata: Metadata | null | undefined, sender: Sender): 
   if (metadata === undefined || metadata === null) {
     return undefined
   }
-  if (typeof metadata !== 'object' || Array.isArray(metadata) || metadata instanceof Map) {
+  // Lists, maps and headers have no names and values of their own that could be sent.
+  if (typeof metadata !== 'object' || Symbol.iterator in metadata) {
     const message = `metadata: expected an object with texts, got ${typeName(metadata)}`
     throw fault('INVALID_REQUEST', message, { ...sender })
   }
@@ -97,15 +140,19 @@ export function flatten(metadata: Metadata | null | undefined, sender: Sender): 
       const message = `metadata: expected a text for ${JSON.stringify(name)}, got ${typeName(value)}`
       throw fault('INVALID_REQUEST', message, { ...sender })
     }
+    if (hasLoneSurrogate(name) || hasLoneSurrogate(value)) {
+      const message = `metadata: ${JSON.stringify(name)} or its text cannot be sent as UTF-8: it has half of a surrogate pair`
+      throw fault('INVALID_REQUEST', message, { ...sender })
+    }
     flat.push(name, value)
   }
   return flat
 }
 
-/** The object of names and values that stand in turn, from a place on. */
-export function unflatten(flat: readonly (string | Buffer | null)[], from: number): Record<string, string> {
+/** The object of names and values that stand in turn. */
+export function unflatten(flat: readonly string[]): Record<string, string> {
   const metadata: Record<string, string> = {}
-  for (let place = from; place + 1 < flat.length; place += 2) {
+  for (let place = 0; place + 1 < flat.length; place += 2) {
     const name = flat[place] as string
     const value = flat[place + 1] as string
     if (name === '__proto__') {
@@ -116,6 +163,31 @@ export function unflatten(flat: readonly (string | Buffer | null)[], from: numbe
     }
   }
   return metadata
+}
+
+/** A name or another text that an argument has to be. */
+export function checkText(what: string, value: unknown): void {
+  if (typeof value !== 'string') {
+    throw refused(`${what}: expected a text, got ${typeName(value)}`, 'Correct the argument.')
+  }
+}
+
+/** Whether a value is a number of things, at least one, that the native part can count. */
+export function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 32
+}
+
+/** What stands in a list of payloads. What is one payload itself must not be sent as many. */
+export function payloadsOf(payloads: Iterable<Data>, sender: Sender): Data[] {
+  if (
+    typeof payloads !== 'object' ||
+    typeof payloads?.[Symbol.iterator] !== 'function' ||
+    ArrayBuffer.isView(payloads)
+  ) {
+    const message = `payloads: expected a list or another iterable, got ${typeName(payloads)}`
+    throw fault('INVALID_REQUEST', message, { ...sender })
+  }
+  return Array.from(payloads)
 }
 
 /** Milliseconds of an argument about one call: at least 0, endless is fine. */

@@ -85,6 +85,9 @@ export function translated(thrown: unknown): Error {
     return thrown
   }
   const text = thrown instanceof Error ? thrown.message : String(thrown)
+  if (/Expected$/.test(String((thrown as { code?: unknown } | null)?.code))) {
+    return refused(`an argument has another type than expected: ${text}`, 'Correct the argument.')
+  }
   return fault('INTERNAL', text, { cause: thrown })
 }
 
@@ -92,6 +95,15 @@ export function translated(thrown: unknown): Error {
 export function guarded<T>(call: () => T): T {
   try {
     return call()
+  } catch (thrown) {
+    throw translated(thrown)
+  }
+}
+
+/** Calls the native part and waits for what it answers. */
+export async function awaited<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
   } catch (thrown) {
     throw translated(thrown)
   }

@@ -1,8 +1,8 @@
 import { Content } from './content.js'
 import { unflatten } from './data.js'
 import { guarded } from './errors.js'
-import type { NativeBatch } from './native.js'
 import { type Emission, Outcome } from './outcomes.js'
+import type { Taken } from './taken.js'
 
 /**
  * One delivery of one message that an input binding received.
@@ -15,7 +15,7 @@ import { type Emission, Outcome } from './outcomes.js'
 export class BindingEvent extends Content {
   /** The name of the component that received it. */
   readonly binding: string
-  readonly #batch: NativeBatch
+  readonly #batch: Taken
   readonly #place: number
   #data: Buffer | null | undefined
   #metadata: Readonly<Record<string, string>> | undefined
@@ -23,7 +23,7 @@ export class BindingEvent extends Content {
   #settled = false
 
   /** @internal */
-  constructor(binding: string, batch: NativeBatch, place: number) {
+  constructor(binding: string, batch: Taken, place: number) {
     super()
     this.binding = binding
     this.#batch = batch
@@ -40,7 +40,7 @@ export class BindingEvent extends Content {
 
   /** Names and values, as the component's documentation lists them. */
   override get metadata(): Readonly<Record<string, string>> {
-    this.#metadata ??= unflatten(this.#batch.metadata(this.#place), 0)
+    this.#metadata ??= unflatten(this.#batch.metadata(this.#place))
     return this.#metadata
   }
 
@@ -97,6 +97,6 @@ export class BindingEvent extends Content {
 
   #settle(outcome: Outcome): boolean {
     this.#settled = true
-    return guarded(() => this.#batch.settle([{ ...outcome.told, place: this.#place }])) > 0
+    return guarded(() => this.#batch.settle(this.#place, outcome))
   }
 }

@@ -1,8 +1,10 @@
 /** Receiving events one by one, for programs that settle them in their own time. */
+import { performance } from 'node:perf_hooks'
 import { optionTime } from './data.js'
-import { translated } from './errors.js'
+import { awaited } from './errors.js'
 import { BindingEvent } from './event.js'
-import type { NativeBatch, NativeSubscription } from './native.js'
+import type { NativeSubscription } from './native.js'
+import { Taken } from './taken.js'
 
 /** Events that are taken at once. */
 const PREFETCH = 64
@@ -17,11 +19,12 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
   readonly #subscribe: () => Promise<NativeSubscription>
   #subscribing: Promise<NativeSubscription> | undefined
   #subscription: NativeSubscription | undefined
-  #batch: NativeBatch | undefined
+  #batch: Taken | undefined
   #place = 0
   #ended = false
   /** Callers of `next` take turns. */
   #turn: Promise<unknown> = Promise.resolve()
+  #waiting = 0
 
   /** @internal */
   constructor(name: string, subscribe: () => Promise<NativeSubscription>) {
@@ -31,7 +34,9 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
 
   /** Subscribes, if that was not done; `next` does it, too. */
   async open(): Promise<this> {
-    await this.#attached()
+    if (!this.#ended) {
+      await this.#attached()
+    }
     return this
   }
 
@@ -40,7 +45,13 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
   }
 
   /** The next event; waits for one, and keeps the process alive meanwhile. */
-  async next(): Promise<IteratorResult<BindingEvent, undefined>> {
+  next(): Promise<IteratorResult<BindingEvent, undefined>> {
+    const event = this.#waiting === 0 && !this.#ended ? this.#prefetched() : undefined
+    return event === undefined ? this.#nextInTurn() : Promise.resolve({ done: false, value: event })
+  }
+
+  async #nextInTurn(): Promise<IteratorResult<BindingEvent, undefined>> {
+    this.#waiting++
     const before = this.#turn
     let done = (): void => undefined
     this.#turn = new Promise<void>((resolve) => {
@@ -51,11 +62,15 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       const event = await this.#pull()
       return event === undefined ? { done: true, value: undefined } : { done: false, value: event }
     } finally {
+      this.#waiting--
       done()
     }
   }
 
   async #pull(): Promise<BindingEvent | undefined> {
+    if (this.#ended) {
+      return undefined
+    }
     const subscription = await this.#attached()
     while (!this.#ended) {
       const event = this.#prefetched()
@@ -66,7 +81,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       if (batch === null) {
         return undefined
       }
-      this.#batch = batch
+      this.#batch = new Taken(batch, subscription.isTimed)
       this.#place = 0
       if (batch.length === 0) {
         await subscription.ready(undefined, true)
@@ -80,7 +95,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
     const batch = this.#batch
     while (batch !== undefined && this.#place < batch.length) {
       const place = this.#place++
-      if (batch.begin(place)) {
+      if (batch.begin(place, performance.now())) {
         return new BindingEvent(this.#name, batch, place)
       }
     }
@@ -96,7 +111,7 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
       return this.#subscription
     } catch (thrown) {
       this.#subscribing = undefined
-      throw translated(thrown)
+      throw thrown
     }
   }
 
@@ -119,16 +134,13 @@ export class Events implements AsyncIterableIterator<BindingEvent>, AsyncDisposa
    *
    * @throws {BindwrightError} Something settled could not be recorded; it will be delivered again.
    */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
-    const drainMs = optionTime('drainMs', options.drainMs) ?? 0
+  async close(options?: { drainMs?: number | undefined }): Promise<void> {
+    const drainMs = optionTime('drainMs', options?.drainMs) ?? 0
     this.stop()
     const subscribing = this.#subscribing
     if (subscribing !== undefined) {
-      try {
-        await (await subscribing).close(drainMs)
-      } catch (thrown) {
-        throw translated(thrown)
-      }
+      const subscription = await subscribing
+      await awaited(() => subscription.close(drainMs))
     }
   }
 

@@ -1,12 +1,14 @@
 /** Handlers: take a batch, call the handler, settle. */
 import { performance } from 'node:perf_hooks'
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { callIn, type Handled } from './context.js'
+import * as promised from 'node:timers/promises'
+import type { Handled } from './context.js'
 import { typeName } from './data.js'
 import { BindingEvent } from './event.js'
 import { logFailure } from './logs.js'
-import type { NativeBatch, NativeSubscription } from './native.js'
-import { Outcome } from './outcomes.js'
+import type { NativeSubscription } from './native.js'
+import { Outcome, refuseMistaken } from './outcomes.js'
+import { Taken } from './taken.js'
+import { handle } from './tracing.js'
 
 /** Handles one event. Resolving acks it, rejecting has it delivered again, an `Outcome` says otherwise. */
 export type Handler = (event: BindingEvent) => unknown
@@ -30,9 +32,13 @@ const BATCH = 64
 /** Milliseconds that handlers which never wait may keep the loop, and that an ack waits for others. */
 const TURN_MS = 5
 
+// As they were at first: what is handled must not stand still under the fake timers of a test.
+const nextTurn = promised.setImmediate
+const later = setTimeout
+
 /** A batch on its way through the handler. */
 interface Work {
-  readonly batch: NativeBatch
+  readonly batch: Taken
   /** Handled and not told: the places from `told` to `place`. */
   told: number
   place: number
@@ -63,7 +69,7 @@ export class Handling {
   async #pump(): Promise<void> {
     const { batch: most = BATCH } = this.#registration
     while (!this.#stopping) {
-      const batch = this.#subscription.take(most)
+      const batch = this.#take(most)
       if (batch === null) {
         return
       }
@@ -75,22 +81,28 @@ export class Handling {
     }
   }
 
+  #take(most: number): Taken | null {
+    const batch = this.#subscription.take(most)
+    return batch && new Taken(batch, this.#subscription.isTimed)
+  }
+
   /** Begins no more events: what is with no handler is given back. */
   stop(): void {
     this.#stopping = true
     this.#flush()
   }
 
-  #start(batch: NativeBatch): void {
+  #start(batch: Taken): void {
     const work = this.#registration.batch === undefined ? this.#workOff(batch) : this.#workOffTogether(batch)
     // What a handler throws is dealt with; this is a defect of ours, which nobody should miss.
     work.catch((error: unknown) => logFailure(this.#name, 'could not be called', error))
   }
 
   /** One after the other, and then whatever else there is. */
-  async #workOff(first: NativeBatch): Promise<void> {
+  async #workOff(first: Taken): Promise<void> {
     let began = performance.now()
-    for (let batch: NativeBatch | null = first; batch !== null && batch.length > 0; ) {
+    let now = began
+    for (let batch: Taken | null = first; batch !== null && batch.length > 0; ) {
       const work: Work = { batch, told: 0, place: 0 }
       this.#works.add(work)
       for (; work.place < batch.length; work.place++) {
@@ -99,50 +111,34 @@ export class Handling {
           batch.release(work.place)
           break
         }
-        if (batch.begin(work.place)) {
-          const pending = this.#handle(work)
-          if (pending !== undefined) {
-            await pending
+        if (batch.begin(work.place, now)) {
+          const event = new BindingEvent(this.#name, batch, work.place)
+          const call: Handled = { owner: this.#owner, event, active: true }
+          // Here, and not in a function of its own: each that is awaited costs as much as all the rest.
+          try {
+            let answer = handle(this.#name, call, this.#registration.handler as Handler, event)
+            if (isThenable(answer)) {
+              if (work.told < work.place) {
+                this.#flushSoon()
+              }
+              answer = await answer
+            }
+            this.#answered(work, call, answer)
+          } catch (error) {
+            this.#failed(work, call, error)
           }
         }
-        if (performance.now() - began >= TURN_MS) {
+        now = performance.now()
+        if (now - began >= TURN_MS) {
           this.#tell(work, work.place + 1)
           await nextTurn()
           began = performance.now()
+          now = began
         }
       }
       this.#tell(work)
       this.#works.delete(work)
-      batch = this.#stopping ? null : this.#subscription.take(BATCH)
-    }
-  }
-
-  /** Calls the handler; a promise when that is not over yet. */
-  #handle(work: Work): Promise<void> | undefined {
-    const event = new BindingEvent(this.#name, work.batch, work.place)
-    const call: Handled = { owner: this.#owner, event, active: true }
-    let answer: unknown
-    try {
-      answer = callIn(call, this.#registration.handler as Handler, event)
-    } catch (error) {
-      this.#failed(work, call, error)
-      return undefined
-    }
-    if (!isThenable(answer)) {
-      this.#answered(work, call, answer)
-      return undefined
-    }
-    if (work.told < work.place) {
-      this.#flushSoon()
-    }
-    return this.#wait(work, call, answer)
-  }
-
-  async #wait(work: Work, call: Handled, answer: PromiseLike<unknown>): Promise<void> {
-    try {
-      this.#answered(work, call, await answer)
-    } catch (error) {
-      this.#failed(work, call, error)
+      batch = this.#stopping ? null : this.#take(BATCH)
     }
   }
 
@@ -150,7 +146,12 @@ export class Handling {
     call.active = false
     if (answer instanceof Outcome && answer !== Outcome.ack) {
       this.#settle(work, answer)
-    } else if (this.#subscription.isTimed) {
+      return
+    }
+    if (answer !== undefined && answer !== Outcome.ack) {
+      refuseMistaken(answer)
+    }
+    if (work.batch.isTimed) {
       // Where the time of handlers counts, it ends when the outcome is told.
       this.#tell(work, work.place + 1)
     }
@@ -170,7 +171,7 @@ export class Handling {
   #settle(work: Work, outcome: Outcome): void {
     this.#tell(work)
     work.told = work.place + 1
-    work.batch.settle([{ ...outcome.told, place: work.place }])
+    work.batch.settle(work.place, outcome)
   }
 
   /** Tells the acks before a place. */
@@ -184,7 +185,7 @@ export class Handling {
   #flushSoon(): void {
     if (!this.#flushIsDue) {
       this.#flushIsDue = true
-      setTimeout(() => this.#flush(), TURN_MS).unref()
+      later(() => this.#flush(), TURN_MS).unref()
     }
   }
 
@@ -195,15 +196,16 @@ export class Handling {
     }
   }
 
-  async #workOffTogether(first: NativeBatch): Promise<void> {
-    for (let batch: NativeBatch | null = first; batch !== null && batch.length > 0; ) {
+  async #workOffTogether(first: Taken): Promise<void> {
+    for (let batch: Taken | null = first; batch !== null && batch.length > 0; ) {
       if (this.#stopping) {
         batch.release(0)
         return
       }
       const places: number[] = []
+      const now = performance.now()
       for (let place = 0; place < batch.length; place++) {
-        if (batch.begin(place)) {
+        if (batch.begin(place, now)) {
           places.push(place)
         }
       }
@@ -211,16 +213,16 @@ export class Handling {
         await this.#handleTogether(batch, places)
       }
       await nextTurn()
-      batch = this.#stopping ? null : this.#subscription.take(this.#registration.batch ?? BATCH)
+      batch = this.#stopping ? null : this.#take(this.#registration.batch ?? BATCH)
     }
   }
 
-  async #handleTogether(batch: NativeBatch, places: number[]): Promise<void> {
+  async #handleTogether(batch: Taken, places: number[]): Promise<void> {
     const events = places.map((place) => new BindingEvent(this.#name, batch, place))
     const call: Handled = { owner: this.#owner, event: undefined, active: true }
     let outcomes: Outcome[]
     try {
-      const answer: unknown = await callIn(call, this.#registration.handler as BatchHandler, events)
+      const answer: unknown = await handle(this.#name, call, this.#registration.handler as BatchHandler, events)
       outcomes = outcomesOf(answer, places.length)
     } catch (error) {
       const follows = 'what it did not settle comes again unless its deliveries are used up'
@@ -229,12 +231,20 @@ export class Handling {
     }
     call.active = false
     // Told together: an event that failed must not take back those after it that were handled with it.
-    batch.settle(outcomes.map((outcome, index) => ({ ...outcome.told, place: places[index] as number })))
+    if (outcomes.every((outcome) => outcome === Outcome.ack)) {
+      // What was not begun is done with.
+      batch.ack(0, batch.length)
+    } else {
+      batch.settleAll(outcomes.map((outcome, index) => ({ ...outcome.told, place: places[index] as number })))
+    }
   }
 }
 
 function isThenable(answer: unknown): answer is PromiseLike<unknown> {
-  return typeof answer === 'object' && answer !== null && typeof (answer as { then?: unknown }).then === 'function'
+  return (
+    (typeof answer === 'object' || typeof answer === 'function') &&
+    typeof (answer as { then?: unknown } | null)?.then === 'function'
+  )
 }
 
 /**

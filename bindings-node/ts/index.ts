@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-export { type CallManyOptions, type CallOptions, Client } from './client.js'
+export { Client } from './client.js'
 export type { ErrorCode } from './codes.js'
 export type { ComponentInfo, Ledger, Reload } from './components.js'
 export type { Data, Metadata } from './data.js'
@@ -13,7 +13,9 @@ export { BindwrightError } from './errors.js'
 export { BindingEvent } from './event.js'
 export { Events } from './events.js'
 export type { BatchAnswer, BatchHandler, Handler } from './handling.js'
+export type { CallManyOptions, CallOptions } from './invoking.js'
 export type { Logger, LogLevel, LogRecord } from './logs.js'
+export type { InputName, Operation, OutputName } from './names.js'
 export type { ClientOptions } from './options.js'
 export { type Emission, Outcome } from './outcomes.js'
 export { Reply } from './reply.js'

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { ErrorCode } from './codes.js'
+import type { ComponentInfo, Reload } from './components.js'
 
 /** Everything that an error of core knows. */
 export interface ErrorParts {
@@ -17,31 +18,28 @@ export interface ErrorParts {
   readonly place?: string
 }
 
-/** Data, then names and values in turn. */
-export type ReplyParts = [data: Buffer | null, ...flat: string[]]
+/** Metadata, packed, and data before it where there is some. */
+export type ReplyParts = string | [data: Buffer | null, metadata: string]
 
-export interface LedgerParts {
-  readonly attempts?: number
-  readonly longestMs?: number
-  readonly pausesMs?: number
+/** What a call for many answers; see `Answers` in the native part. */
+export interface ManyParts {
+  readonly texts: string[]
+  readonly ends: Uint32Array
+  readonly others: { readonly place: number; readonly answer: ReplyParts | ErrorParts }[]
 }
 
-export interface ComponentParts {
-  readonly name: string
-  readonly type: string
-  readonly version: string
-  readonly input: boolean
-  readonly output: boolean
-  readonly state: 'idle' | 'ready' | 'connecting' | 'degraded' | 'failed'
+/** A component and an operation, made by `NativeClient.target`. */
+export interface NativeTarget {
+  readonly isNative: true
+}
+
+/** As users get it, but for the error. */
+export interface ComponentParts extends Omit<ComponentInfo, 'error'> {
   readonly error?: ErrorParts
-  readonly redelivery?: LedgerParts
-  readonly retries?: LedgerParts
 }
 
-export interface ReloadParts {
-  readonly added: string[]
-  readonly changed: string[]
-  readonly removed: string[]
+/** As users get it, but for the errors. */
+export interface ReloadParts extends Omit<Reload, 'faults'> {
   readonly faults: ErrorParts[]
 }
 
@@ -66,7 +64,8 @@ export interface NativeBatch {
   metadata(place: number): string[]
   attempt(place: number): number
   trace(place: number): string[] | null
-  begin(place: number): boolean
+  begin(place: number, most: number): number
+  bodies(place: number, ends: Int32Array): Buffer | null
   ack(from: number, to: number): number
   settle(outcomes: NativeOutcome[]): number
   release(from: number): void
@@ -84,22 +83,7 @@ export type HandOut = 'events' | 'batches' | 'freely'
 
 export interface NativeClient {
   readonly transport: string
-  invoke(
-    key: number | undefined,
-    name: string,
-    operation: string,
-    data: Uint8Array | undefined,
-    flat: string[] | undefined,
-    timeoutMs: number | undefined,
-  ): Promise<ReplyParts>
-  invokeMany(
-    key: number | undefined,
-    name: string,
-    operation: string,
-    data: (Uint8Array | undefined)[],
-    flat: (string[] | undefined)[],
-    timeoutMs: number | undefined,
-  ): Promise<(ReplyParts | ErrorParts)[]>
+  target(name: string, operation: string): NativeTarget
   subscribe(name: string, handOut: HandOut): Promise<NativeSubscription>
   components(): ComponentParts[]
   faults(): ErrorParts[]
@@ -189,6 +173,27 @@ interface Native {
   NativeClient: { open(options: NativeOptions): NativeClient }
   NativeSandbox: { open(longestPauseMs: number | undefined): NativeSandbox }
   DevBroker: { start(port: number): { readonly bootstrap: string; stop(): void } }
+  listenForReplies(
+    replies: (text: string, ...places: number[]) => void,
+    reply: (slot: number, data: Buffer | null, metadata: string) => void,
+    failure: (slot: number, parts: ErrorParts) => void,
+  ): number
+  invoke(
+    listener: number,
+    slot: number,
+    target: NativeTarget,
+    data: Uint8Array | undefined,
+    metadata: string | undefined,
+    timeoutMs: number | undefined,
+  ): ReplyParts | ErrorParts | null | undefined
+  abortInvocation(listener: number, slot: number): void
+  invokeMany(
+    key: number | undefined,
+    target: NativeTarget,
+    data: (Uint8Array | undefined)[],
+    metadata: (string | undefined)[],
+    timeoutMs: number | undefined,
+  ): Promise<ManyParts>
   abortCall(key: number): void
   describeError(
     code: string,
@@ -231,14 +236,38 @@ function find(): Native {
 function triple(): string {
   const { platform, arch } = process
   if (platform === 'linux') {
-    return `${platform}-${arch}-${isMusl() ? 'musl' : 'gnu'}`
+    const name = `${platform}-${arch}-gnu`
+    // npm installs only what fits. To look at the machine takes milliseconds, and a permission under Deno.
+    return !isInstalled(`bindwright-${name}`) && isMusl() ? `${platform}-${arch}-musl` : name
   }
   return platform === 'win32' ? `${platform}-${arch}-msvc` : `${platform}-${arch}`
 }
 
+function isInstalled(name: string): boolean {
+  try {
+    load.resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function isMusl(): boolean {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined
+  const { report } = process as { report?: { excludeNetwork?: boolean; getReport(): unknown } }
+  if (report === undefined) {
+    return false
+  }
+  // Otherwise Node asks, while the program stands still, for the names of all hosts that it is connected to.
+  const { excludeNetwork } = report
+  report.excludeNetwork = true
+  try {
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
+    return header !== undefined && header.glibcVersionRuntime === undefined
+  } finally {
+    if (excludeNetwork !== undefined) {
+      report.excludeNetwork = excludeNetwork
+    }
+  }
 }
 
 function absence(name: string, cause: unknown): string {
@@ -247,9 +276,25 @@ function absence(name: string, cause: unknown): string {
     const text = cause instanceof Error ? cause.message : String(cause)
     return `bindwright: the native part ${name} is there and cannot be loaded: ${text}`
   }
+  const built = platformPackages()
+  if (built.length > 0 && !built.includes(name)) {
+    const machines = built.map((other) => other.slice('bindwright-'.length)).join(', ')
+    return `bindwright: there is no native part for this machine, which would be ${name}; there is: ${machines}.`
+  }
   return (
     `bindwright: the native part for this machine, the package ${name}, is not installed. ` +
     'It is an optional dependency of bindwright: install again without --omit=optional and on the kind of machine ' +
-    '(system, processor, C library) that runs the program. Packages exist for: linux-x64-gnu.'
+    '(system, processor, C library) that runs the program.'
   )
+}
+
+/** What the package was published with; nothing in a checkout. */
+function platformPackages(): string[] {
+  try {
+    const { optionalDependencies } = load('../package.json') as { optionalDependencies?: Record<string, string> }
+    return Object.keys(optionalDependencies ?? {})
+  } catch {
+    // A bundler has put us elsewhere.
+    return []
+  }
 }

@@ -1,6 +1,6 @@
 /** What `Client.open` is told. */
 import { fileURLToPath } from 'node:url'
-import { typeName } from './data.js'
+import { checkText, typeName } from './data.js'
 import { refused } from './errors.js'
 import { isLevel, type Logger, type LogLevel } from './logs.js'
 
@@ -10,23 +10,23 @@ export interface ClientOptions {
    * Folders or files with component documents. Left out: `BINDWRIGHT_RESOURCES`, else `./components`, else
    * `./resources`.
    */
-  resources?: string | URL | readonly (string | URL)[]
+  resources?: string | URL | readonly (string | URL)[] | undefined
   /** The name that `scopes` of documents are compared with. Left out: `APP_ID`. */
-  appId?: string
+  appId?: string | undefined
   /** The way to the bindings. Left out: `BINDWRIGHT_TRANSPORT`, else `embedded`. */
-  transport?: 'embedded'
+  transport?: 'embedded' | undefined
   /** How long a call waits when it does not say; 30,000 ms when left out. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
   /** Whether components follow changes of the files. Left out: `BINDWRIGHT_HOT_RELOAD`, else yes. */
-  hotReload?: boolean
+  hotReload?: boolean | undefined
   /** `'ready'`: `Client.open` waits until every component that can send works. */
-  wait?: 'ready'
+  wait?: 'ready' | undefined
   /** For how long; 30,000 ms when left out. */
-  waitTimeoutMs?: number
+  waitTimeoutMs?: number | undefined
   /** What takes log lines: `console`, or a logger with its methods. Left out: nothing is written. */
-  logger?: Logger
+  logger?: Logger | undefined
   /** Which lines: `'info'` and above for a logger, `'warn'` and above for the channel `bindwright:log`. */
-  logLevel?: LogLevel
+  logLevel?: LogLevel | undefined
 }
 
 const KNOWN: ReadonlySet<string> = new Set<keyof ClientOptions>([
@@ -43,6 +43,9 @@ const KNOWN: ReadonlySet<string> = new Set<keyof ClientOptions>([
 
 /** Refuses what a program in JavaScript may have mistyped. */
 export function checkOptions(options: ClientOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw refused(`expected an object with options, got ${typeName(options)}`, 'As in `{ resources: "./components" }`.')
+  }
   for (const name of Object.keys(options)) {
     if (!KNOWN.has(name)) {
       throw refused(`${name}: no such option`, `Options are: ${Array.from(KNOWN).join(', ')}.`)
@@ -55,10 +58,18 @@ export function checkOptions(options: ClientOptions): void {
     const message = `logLevel: expected error, warn, info, debug or trace, got ${String(options.logLevel)}`
     throw refused(message, 'Correct the option.')
   }
-  const { logger } = options
+  const { appId, hotReload, logger, transport } = options
+  for (const [name, value] of Object.entries({ appId, transport })) {
+    if (value !== undefined) {
+      checkText(name, value)
+    }
+  }
+  if (hotReload !== undefined && typeof hotReload !== 'boolean') {
+    throw refused(`hotReload: expected true or false, got ${typeName(hotReload)}`, 'Correct the option.')
+  }
   if (
     logger !== undefined &&
-    [logger.error, logger.warn, logger.info, logger.debug].some((it) => typeof it !== 'function')
+    [logger?.error, logger?.warn, logger?.info, logger?.debug].some((it) => typeof it !== 'function')
   ) {
     throw refused('logger: expected an object with error, warn, info and debug', 'Pass `console` or a logger.')
   }
@@ -69,7 +80,9 @@ export function paths(resources: ClientOptions['resources']): string[] | undefin
   if (resources === undefined) {
     return undefined
   }
-  const list = typeof resources === 'string' || resources instanceof URL ? [resources] : Array.from(resources)
+  const isList =
+    typeof resources === 'object' && typeof (resources as Iterable<unknown> | null)?.[Symbol.iterator] === 'function'
+  const list = isList ? Array.from(resources as readonly (string | URL)[]) : [resources as string | URL]
   return list.map((path) => {
     if (typeof path !== 'string' && !(path instanceof URL)) {
       throw refused(`resources: expected paths, got ${typeName(path)}`, 'Name folders or files.')

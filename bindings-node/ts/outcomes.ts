@@ -1,6 +1,8 @@
 /** How an event ends: what handlers return, and what the methods of an event tell. */
+import { types } from 'node:util'
 import { bytesOf, type Data, flatten, type Metadata, timeOf, typeName } from './data.js'
 import { BindwrightError, fault } from './errors.js'
+import type { Operation, OutputName } from './names.js'
 import type { NativeEmission, NativeOutcome } from './native.js'
 
 /** The most characters of an error's text that go into a dead letter. */
@@ -9,13 +11,13 @@ const MAX_CAUSE_CHARS = 1000
 /** An invocation that a handler asks for in its outcome. */
 export interface Emission {
   /** The component's name. */
-  readonly binding: string
+  readonly binding: OutputName
   /** What it is asked to do; `create` when left out. */
-  readonly operation?: string
+  readonly operation?: Operation | undefined
   /** What is sent, as in `invokeBinding`. */
-  readonly data?: Data
+  readonly data?: Data | undefined
   /** Names and values. The event's trace context goes along unless one is given. */
-  readonly metadata?: Metadata
+  readonly metadata?: Metadata | undefined
 }
 
 /** An outcome without its place. */
@@ -97,15 +99,36 @@ function causeOf(cause: unknown): [string, string] | undefined {
   throw fault('INVALID_REQUEST', message, { component: 'Outcome', operation: 'deadLetter' })
 }
 
-/** What an error tells about a delivery that failed. */
-function causeOfFailure(error: unknown): [string, string] {
-  if (error instanceof BindwrightError) {
-    return [error.code, shortened(error.message)]
+/** What an error tells about a delivery that failed. Anything may be thrown, also what cannot be made a text. */
+export function causeOfFailure(error: unknown): [string, string] {
+  try {
+    if (error instanceof BindwrightError) {
+      return [error.code, shortened(String(error.message))]
+    }
+    // What Node itself throws is of another realm where tests run in one of their own, as with Jest.
+    if (error instanceof Error || types.isNativeError(error)) {
+      return [String(error.name), shortened(String(error.message))]
+    }
+    return [typeName(error), shortened(String(error))]
+  } catch {
+    return [typeName(error), 'what was thrown has no text']
   }
-  if (error instanceof Error) {
-    return [error.name, shortened(error.message)]
+}
+
+/** The outcomes that have to be called. */
+const MAKERS = ['retry', 'deadLetter', 'emit'] as const
+
+/** Refuses what looks like an outcome and is none: as any other value it would ack what was to come again. */
+export function refuseMistaken(answer: unknown): void {
+  if (typeof answer === 'function') {
+    for (const name of MAKERS) {
+      if (answer === Outcome[name]) {
+        throw new TypeError(`the handler returned Outcome.${name} itself: call it, as in \`return Outcome.${name}()\``)
+      }
+    }
+  } else if (typeof answer === 'object' && answer !== null && typeName(answer) === Outcome.name && 'told' in answer) {
+    throw new TypeError('the handler returned an Outcome of another copy of bindwright: import both from one')
   }
-  return [typeName(error), shortened(String(error))]
 }
 
 function shortened(text: string): string {

@@ -1,6 +1,7 @@
 import { Content } from './content.js'
 import { unflatten } from './data.js'
 import type { ReplyParts } from './native.js'
+import { unpacked } from './packed.js'
 
 /** What a binding answered to one invocation. */
 export class Reply extends Content {
@@ -15,12 +16,13 @@ export class Reply extends Content {
 
   /** The bytes; `null` where the operation answers without data. */
   override get data(): Buffer | null {
-    return this.#parts[0]
+    return typeof this.#parts === 'string' ? null : this.#parts[0]
   }
 
   /** Names and values from the component, for example the offset of a record. */
   override get metadata(): Readonly<Record<string, string>> {
-    this.#metadata ??= unflatten(this.#parts, 1)
+    const parts = this.#parts
+    this.#metadata ??= unflatten(unpacked(typeof parts === 'string' ? parts : parts[1]))
     return this.#metadata
   }
 }

@@ -1,4 +1,5 @@
 /** SIGTERM and SIGINT, for all that runs in the main thread at the time. */
+import { constants } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -8,12 +9,11 @@ let isHeard = false
 
 function onSignal(signal: NodeJS.Signals): void {
   if (isHeard) {
-    // The second one means it: what Node does with it when nobody listens.
-    for (const name of SIGNALS) {
-      process.removeListener(name, onSignal)
-    }
+    // The second one means it: what Node does with it when nobody listens, also where others listen beside us.
+    process.removeAllListeners(signal)
     process.kill(process.pid, signal)
-    return
+    // The first process of a container is not ended by signals.
+    process.exit(128 + constants.signals[signal])
   }
   isHeard = true
   for (const stop of stops) {

@@ -14,8 +14,8 @@
  */
 import type { ErrorCode } from './codes.js'
 import { Content } from './content.js'
-import { bytesOf, type Data, flatten, type Metadata, optionTime, unflatten } from './data.js'
-import { BindwrightError, guarded, refused, translated } from './errors.js'
+import { bytesOf, type Data, flatten, isCount, type Metadata, optionTime, unflatten } from './data.js'
+import { awaited, BindwrightError, guarded, refused } from './errors.js'
 import {
   type AnswerConditions,
   type FunctionAnswer,
@@ -48,7 +48,7 @@ export class Invocation extends Content {
     this.binding = parts.binding
     this.operation = parts.operation
     this.data = parts.data
-    this.metadata = unflatten(parts.metadata, 0)
+    this.metadata = unflatten(parts.metadata)
     this.error = parts.error
   }
 }
@@ -77,11 +77,11 @@ export interface Progress {
 /** For which calls an answer is, and how late it is given. */
 export interface AnswerOptions {
   /** Only calls of this operation. */
-  operation?: string
+  operation?: string | undefined
   /** Only the next so many calls, attempts of policies included. */
-  times?: number
+  times?: number | undefined
   /** The answer takes so long; past the call's deadline the call ends with `TIMEOUT`. */
-  delayMs?: number
+  delayMs?: number | undefined
 }
 
 /** An event that a test pushed; made by `Sandbox.push`. */
@@ -105,13 +105,13 @@ export class PushedEvent {
    * @throws {BindwrightError} `TIMEOUT`: `timeoutMs` (5,000 when left out) was over first; the text tells how far it
    * is. `CLOSED`: the sandbox ended.
    */
-  async wait(options: { timeoutMs?: number; deliveries?: number } = {}): Promise<Progress> {
+  async wait(options: { timeoutMs?: number | undefined; deliveries?: number | undefined } = {}): Promise<Progress> {
     const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
-    try {
-      return progressOf(await this.#native.wait(options.deliveries, timeoutMs))
-    } catch (thrown) {
-      throw translated(thrown)
+    const { deliveries } = options
+    if (deliveries !== undefined && !isCount(deliveries)) {
+      throw refused(`deliveries: expected a whole number from 1, got ${String(deliveries)}`, 'Correct the option.')
     }
+    return progressOf(await awaited(() => this.#native.wait(deliveries, timeoutMs)))
   }
 }
 
@@ -132,7 +132,7 @@ export class Sandbox implements Disposable {
    * longer, whatever policies, settings and handlers ask for; 10 ms when left out.
    * @throws {BindwrightError} `INVALID_OPTIONS`: there is a sandbox in this process already.
    */
-  constructor(options: { longestPauseMs?: number } = {}) {
+  constructor(options: { longestPauseMs?: number | undefined } = {}) {
     const longestPauseMs = optionTime('longestPauseMs', options.longestPauseMs)
     this.#native = guarded(() => native.NativeSandbox.open(longestPauseMs))
   }
@@ -159,16 +159,15 @@ export class Sandbox implements Disposable {
    */
   async waitFor(
     binding: string,
-    options: { count?: number; operation?: string; timeoutMs?: number } = {},
+    options: { count?: number | undefined; operation?: string | undefined; timeoutMs?: number | undefined } = {},
   ): Promise<Invocation[]> {
     const { count = 1, operation } = options
-    const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
-    try {
-      const found = await this.#native.waitFor(binding, operation, count, timeoutMs)
-      return found.map((parts) => new Invocation(parts))
-    } catch (thrown) {
-      throw translated(thrown)
+    if (!isCount(count)) {
+      throw refused(`count: expected a whole number from 1, got ${String(count)}`, 'Correct the option.')
     }
+    const timeoutMs = optionTime('timeoutMs', options.timeoutMs) ?? PATIENCE_MS
+    const found = await awaited(() => this.#native.waitFor(binding, operation, count, timeoutMs))
+    return found.map((parts) => new Invocation(parts))
   }
 
   /**
@@ -200,9 +199,9 @@ export class Sandbox implements Disposable {
    *
    * @throws {BindwrightError} `INVALID_OPTIONS`: there is no such code, or a number is out of range.
    */
-  fail(binding: string, code: ErrorCode, options: AnswerOptions & { message?: string } = {}): void {
+  fail(binding: string, code: ErrorCode, options: AnswerOptions & { message?: string | undefined } = {}): void {
     const { message, ...rest } = options
-    const conditions = conditionsOf({ times: 1, ...rest })
+    const conditions = conditionsOf({ ...rest, times: rest.times ?? 1 })
     guarded(() => this.#native.fail(binding, code, message, conditions))
   }
 
@@ -213,7 +212,11 @@ export class Sandbox implements Disposable {
    *
    * @throws {BindwrightError} `CLOSED`: the sandbox ended. `INVALID_REQUEST`: it cannot be sent.
    */
-  push(binding: string, data?: Data, options: { metadata?: Metadata; key?: string } = {}): PushedEvent {
+  push(
+    binding: string,
+    data?: Data,
+    options: { metadata?: Metadata | undefined; key?: string | undefined } = {},
+  ): PushedEvent {
     const sender = { component: binding, operation: 'push' }
     const bytes = bytesOf(data, sender)
     const flat = flatten(options.metadata, sender)
@@ -241,7 +244,7 @@ function progressOf(parts: ProgressParts): Progress {
 
 function conditionsOf(options: AnswerOptions): AnswerConditions {
   const { operation, times } = options
-  if (times !== undefined && times !== Number.POSITIVE_INFINITY && !(Number.isInteger(times) && times >= 1)) {
+  if (times !== undefined && times !== Number.POSITIVE_INFINITY && !isCount(times)) {
     throw refused(`times: expected a whole number from 1, or Infinity, got ${String(times)}`, 'Correct the option.')
   }
   const delayMs = optionTime('delayMs', options.delayMs)

@@ -1,6 +1,6 @@
 """The two processes of the demo, as their parent sees them, and what is printed about them.
 
-They are `demo_sender.py` and `demo_receiver.py`; each tells how far it is with lines of JSON.
+They are `demo_sender` and `demo_receiver`, in Python and for Node; each tells how far it is with lines of JSON.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ HERE = Path(__file__).resolve().parent
 class Part:
     """One of the processes."""
 
-    def __init__(self, role: str, folder: Path, count: int, singles: int) -> None:
-        self.role = role
+    def __init__(self, role: str, language: str, folder: Path, count: int, singles: int) -> None:
+        self.role = f"{role} in {language}"
         self.result: dict[str, Any] = {}
         self.done = False
         self._latest: dict[str, int] = {}
-        command = [sys.executable, str(HERE / f"demo_{role}.py"), str(folder), str(count), str(singles)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Node looks for packages beside the program, and the parent has put ours there.
+        program = [sys.executable, HERE / f"demo_{role}.py"] if language == "Python" else ["node", f"demo_{role}.mjs"]
+        command = [*program, folder, str(count), str(singles)]
+        self._process = subprocess.Popen(
+            command, cwd=folder.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -122,26 +126,35 @@ def quantile(values: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
 
 
-def table(figures: Figures, singles: int) -> str:
-    """The end of the demo, as text."""
+def table(ways: dict[str, Figures], singles: int) -> str:
+    """The end of the demo, as text: a column for each way."""
+    every = list(ways.values())
+
+    def row(name: str, cells: list[str]) -> str:
+        return f"  {name:<24}" + "".join(f"{cell:>18}" for cell in cells)
+
+    def counts(name: str, values: list[int]) -> str:
+        return row(name, [f"{value:,}" for value in values])
+
     lines = [
         "",
-        f"  orders sent       {figures.sent:>10,}",
-        f"  orders received   {figures.received:>10,}",
-        f"  lost              {figures.lost:>10,}",
-        f"  duplicates        {figures.duplicates:>10,}",
+        row("", list(ways)),
+        counts("orders sent", [figures.sent for figures in every]),
+        counts("orders received", [figures.received for figures in every]),
+        counts("lost", [figures.lost for figures in every]),
+        counts("duplicates", [figures.duplicates for figures in every]),
     ]
-    if figures.failed:
-        lines.append(f"  refused           {figures.failed:>10,}")
-    lines += ["", f"  {singles:,} sent one by one       p50        p99"]
-    for name, values in (("invoke", figures.invoke_ms), ("invoke to handler", figures.arrival_ms)):
-        lines.append(f"  {name:<18} {quantile(values, 0.5):>8.2f} ms {quantile(values, 0.99):>7.2f} ms")
-    if figures.in_lists and figures.seconds > 0:
-        rate = figures.in_lists / figures.seconds
-        lines += [
-            "",
-            f"  {figures.in_lists:,} in lists: {rate:,.0f} events/s from the sender's list to the receiver's handler",
-        ]
+    if any(figures.failed for figures in every):
+        lines.append(counts("refused", [figures.failed for figures in every]))
+    lines += ["", f"  {singles:,} sent one by one, ms (half of them, 99 of 100)"]
+    for name, values in (
+        ("invoke", [figures.invoke_ms for figures in every]),
+        ("invoke to handler", [figures.arrival_ms for figures in every]),
+    ):
+        lines.append(row(name, [f"{quantile(ms, 0.5):.2f}, {quantile(ms, 0.99):.2f}" for ms in values]))
+    if all(figures.in_lists and figures.seconds > 0 for figures in every):
+        rates = [f"{figures.in_lists / figures.seconds:,.0f}" for figures in every]
+        lines += ["", row("in lists, events/s", rates), "  from the sender's list to the receiver's handler"]
     return "\n".join(lines)
 
 

@@ -1,11 +1,13 @@
 """Events while consumers are killed: each one is handled or dead-lettered, in order, and few are repeated.
 
-Twelve partitions, four processes of one group. In each of several rounds a part of the events is sent, one process is
-killed (kill -9) while it works on them, and a new one takes its place. 2 % of the events fail once, 0.01 % for ever.
+Twelve partitions, four processes of one group, two in Python and two in Node. In each of several rounds a part of the
+events is sent, one process is killed (kill -9) while it works on them, and a new one takes its place. 2 % of the events
+fail once, 0.01 % for ever.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -34,7 +36,11 @@ DELIVERIES = 5
 # 0.01 %; with 0 no event does, which tells apart what dead letters bring.
 FAILS_FOR_EVER_OF = 10_000
 DEAD_LETTER_SECONDS = 30.0
-WORKER = Path(__file__).resolve().parent / "event_worker.py"
+FOLDER = Path(__file__).resolve().parent
+IN_PYTHON = [sys.executable, str(FOLDER / "event_worker.py")]
+IN_NODE = ["node", str(FOLDER / "event_worker.mjs")]
+# Built by `make test` and `make faults`.
+NODE_PACKAGE = FOLDER.parent.parent / "bindings-node" / "dist" / "index.mjs"
 
 SETTINGS = {
     "consumerGroup": "events",
@@ -68,12 +74,16 @@ class Workers:
     kills: list[Kill] = field(default_factory=list)
     _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
     _started: int = 0
+    in_node: int = 0
 
     def start(self) -> None:
         name = f"worker-{self._started}"
+        # They are killed in the order of their start: in both languages in turn.
+        is_node = self._started % 2 == 1 and NODE_PACKAGE.exists()
+        self.in_node += is_node
         self._started += 1
         log = self.logs / f"{name}.log"
-        command = [sys.executable, str(WORKER), str(self.resources), str(log), str(FAILS_FOR_EVER_OF)]
+        command = [*(IN_NODE if is_node else IN_PYTHON), str(self.resources), str(log), str(FAILS_FOR_EVER_OF)]
         self._running.append((name, subprocess.Popen(command)))
 
     def kill_oldest(self) -> None:
@@ -128,7 +138,7 @@ def measure(plan: Plan) -> Figures:
         stored = read_topics(cluster.bootstrap, [TOPIC], plan.events)
     size = plan.events // plan.kills
     findings = examine(logs.entries, workers.kills, lambda number: rounds[min(number // size, len(rounds) - 1)])
-    return _figures(plan, sent, stored, logs, dead, findings, len(workers.kills))
+    return _figures(plan, sent, stored, logs, dead, findings, workers)
 
 
 def _prepare(cluster: KafkaCluster, resources: Path) -> None:
@@ -181,9 +191,10 @@ def _read_dead_letters(cluster: KafkaCluster, plan: Plan) -> Stored:
 
 
 def _figures(
-    plan: Plan, sent: Sent, stored: Stored, logs: EventLogs, dead: Stored, findings: Findings, kills: int
+    plan: Plan, sent: Sent, stored: Stored, logs: EventLogs, dead: Stored, findings: Findings, workers: Workers
 ) -> Figures:
     comparison = compare(sent, stored)
+    kills = len(workers.kills)
     settled = {number for number, handled in enumerate(logs.handled) if handled} | dead.numbers()
     wanted = _for_ever(plan.events)
     lost = sum(1 for number, done in enumerate(sent.acknowledged) if done and number not in settled)
@@ -197,6 +208,7 @@ def _figures(
         longest_stall_ms=findings.longest_stall_ns / 1e6,
         special={
             "processes killed": kills,
+            "processes in Node": workers.in_node,
             "most repeats of a kill and partition": findings.most_of_a_kill(),
             "maxUncommitted": MAX_UNCOMMITTED,
             "repeats without a kill": findings.not_of_a_kill,
@@ -221,6 +233,7 @@ def _figures(
     figures.expect(most <= MAX_UNCOMMITTED, f"a kill repeated {most} events of a partition")
     figures.expect(findings.not_of_a_kill == 0, f"{findings.not_of_a_kill} repeats without a kill")
     figures.expect(findings.out_of_order == 0, f"{findings.out_of_order} events were handled out of order")
+    figures.expect(workers.in_node > 0 or "CI" not in os.environ, "the package for Node is not built")
     figures.expect(findings.moved > 0, "no partition moved, so that nothing was tried")
     return figures
 

@@ -31,6 +31,6 @@ def write_project(document: Path, folder: Path, broker: str) -> list[str]:
     return [name for name, _ in files]
 
 
-def python_blocks(document: Path) -> list[str]:
-    """All blocks of Python, marked or not."""
-    return re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(document: Path, languages: str) -> list[str]:
+    """All blocks of these languages (`a|b`), marked or not."""
+    return re.findall(rf"^```(?:{languages})\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Self
 
 DEADLINE_S = 40.0
+
+# What a shell starts in the background ignores Ctrl-C, and so would all programs of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def clean_environment() -> dict[str, str]:
@@ -37,6 +41,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # What it starts ends with it, and Ctrl-C reaches all of them and not the tests.
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -67,6 +73,11 @@ class Program:
         self._process.send_signal(number)
         return self.wait()
 
+    def ctrl_c(self) -> int:
+        """What the key does: all processes of the program get the signal; returns the exit code."""
+        os.killpg(self._process.pid, signal.SIGINT)
+        return self.wait()
+
     def wait(self) -> int:
         code = self._process.wait(DEADLINE_S)
         self._reader.join(DEADLINE_S)
@@ -88,6 +99,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from completions import completions
+from npm import COMPILER, NodeProject
 from programs import clean_environment
 
 if TYPE_CHECKING:
@@ -95,35 +97,31 @@ other: OutputName = "orders"  # wrong
 """
 
 RIGHT_TS = """
-import type { InputName, Operation, OutputName, TypedClient } from './names'
-declare class Client {
-  invokeBinding(name: string, operation: string, data?: unknown, options?: { timeoutMs?: number }): Promise<number>
-  invokeMany(name: string, operation: string, payloads: unknown[]): Promise<number[]>
-  onBinding(name: string, handler: (event: { data: Uint8Array }) => Promise<void>): void
-  events(name: string): AsyncIterable<number>
-  close(): Promise<void>
+import { Client, type InputName, type Operation, type OutputName, Outcome } from 'bindwright'
+
+const client = await Client.open({ resources: 'components' })
+const reply = await client.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
+console.log(reply.metadata, await client.invokeMany('records', 'create', [1, 2]))
+client.onBinding('orders', async (event) => Outcome.emit({ binding: 'records', data: event.data }))
+client.onBinding('records', async (events) => console.log(events.length), { batch: 10 })
+for await (const event of client.events('orders')) {
+  event.ack()
 }
-declare const client: Client
-export const typed: TypedClient<Client> = client
-export const reply: Promise<number> = typed.invokeBinding('checkout', 'create', { orderId: 1 }, { timeoutMs: 5 })
-export const replies: Promise<number[]> = typed.invokeMany('records', 'create', [])
-typed.onBinding('orders', async (event) => { event.data.length })
-export const events = typed.events('orders')
-export const closed = typed.close()
 export const name: OutputName = 'records'
 export const source: InputName = 'orders'
 export const operation: Operation<'checkout'> = 'size'
 """
 
 WRONG_TS = """
-import { typed } from './right'
-import type { InputName } from './names'
-typed.invokeBinding('chekout', 'create') // wrong
-typed.invokeBinding('checkout', 'get') // wrong
-typed.invokeBinding('orders', 'create') // wrong
-typed.invokeMany('records', 'size', []) // wrong
-typed.onBinding('order', async () => {}) // wrong
-typed.events('checkout') // wrong
+import { Client, type InputName, Outcome } from 'bindwright'
+const client = await Client.open()
+await client.invokeBinding('chekout', 'create') // wrong
+await client.invokeBinding('checkout', 'get') // wrong
+await client.invokeBinding('orders', 'create') // wrong
+await client.invokeMany('records', 'size', []) // wrong
+client.onBinding('order', async () => {}) // wrong
+client.events('checkout') // wrong
+Outcome.emit({ binding: 'chekout' }) // wrong
 export const name: InputName = 'checkout' // wrong
 """
 
@@ -136,7 +134,7 @@ def project(installed: Installed, tmp_path: Path) -> Path:
         installed.run(
             installed.command, "types", "--language", language, tmp_path / "components", "--out", tmp_path / file
         )
-    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.ts": RIGHT_TS, "wrong.ts": WRONG_TS}.items():
+    for file, text in {"right.py": RIGHT, "wrong.py": WRONG, "right.mts": RIGHT_TS, "wrong.mts": WRONG_TS}.items():
         (tmp_path / file).write_text(text)
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     return tmp_path
@@ -175,13 +173,66 @@ def test_the_module_works_at_run_time(project: Path, installed: Installed) -> No
     assert (code, output.splitlines()[-1:]) == (0, ["1"]), output
 
 
-def test_typescript_names_are_checked(project: Path) -> None:
-    tsc = shutil.which("tsc")
-    if tsc is None:
-        pytest.skip("tsc is not on the PATH: npm install -g typescript")
-    command = [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
-    code, output = run(project, *command, "right.ts", "names.d.ts")
-    assert code == 0, output
-    code, output = run(project, *command, "wrong.ts")
-    assert code != 0, output
-    assert {int(line) for line in re.findall(r"wrong\.ts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+# How TypeScript finds a package: as Node does, and as bundlers do.
+RESOLUTIONS = {
+    "node16": ["--module", "node16", "--moduleResolution", "node16"],
+    "bundler": ["--module", "esnext", "--moduleResolution", "bundler"],
+}
+LIBRARIES = ["--noEmit", "--lib", "es2023,esnext.disposable"]
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_typescript_names_are_checked(project: Path, node_modules: Path, resolution: str) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    user, options = NodeProject(project), [*RESOLUTIONS[resolution], *LIBRARIES]
+    assert user.compile(*options, "right.mts", "names.d.ts") == ""
+    output = user.compile(*options, "wrong.mts", "names.d.ts", code=1)
+    assert {int(line) for line in re.findall(r"wrong\.mts\((\d+),\d+\): error", output)} == marked(WRONG_TS), output
+
+
+def test_what_typescript_users_get_wrong_is_told(project: Path, node_modules: Path) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    text = (Path(__file__).parent / "wrong.mts").read_text()
+    (project / "wrong.mts").write_text(text)
+    output = NodeProject(project).compile(*RESOLUTIONS["node16"], *LIBRARIES, "wrong.mts", code=1)
+    found = {
+        int(line): said for line, said in re.findall(r"^wrong\.mts\((\d+),\d+\): (error .*)", output, re.MULTILINE)
+    }
+    wanted = {number: line.split(" // ")[1] for number, line in enumerate(text.splitlines(), 1) if " // " in line}
+    assert len(wanted) == 16
+    assert found.keys() == wanted.keys(), output
+    for number, words in wanted.items():
+        assert words in found[number], f"line {number}: expected {words!r} in {found[number]!r}"
+
+
+# An editor is asked at every bar.
+EDITED = """
+import { Client } from 'bindwright'
+import { Sandbox } from 'bindwright/testing'
+const client = await Client.open({ | })
+client.|
+await client.invokeBinding('checkout', 'create', 1, { | })
+client.onBinding('orders', (event) => { event.| })
+new Sandbox().fail('checkout', '|')
+await client.invokeBinding('|', 'create')
+await client.invokeBinding('checkout', '|')
+client.events('|')
+"""
+OFFERED: list[set[str]] = [
+    {"resources?", "logger?", "timeoutMs?"},
+    {"invokeBinding", "invokeMany", "onBinding", "events", "run", "close"},
+    {"metadata?", "signal?", "timeoutMs?"},
+    {"json", "text", "data", "metadata", "ack", "retry", "drop", "deadLetter", "emit"},
+    {"UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"},
+]
+OFFERED_EXACTLY = [{"checkout", "records"}, {"create", "size", "purge"}, {"orders", "records"}]
+
+
+def test_editors_offer_what_there_is(project: Path, node_modules: Path) -> None:
+    (project / "node_modules").symlink_to(node_modules)
+    settings = {"strict": True, "module": "node16", "target": "es2022", "lib": ["es2023"], "types": ["node"]}
+    (project / "tsconfig.json").write_text(json.dumps({"compilerOptions": settings}))
+    *offered, outputs, operations, inputs = completions(COMPILER, project, EDITED)
+    for wanted, found in zip(OFFERED, offered, strict=True):
+        assert wanted <= found, f"{wanted - found} are missing"
+    assert [outputs, operations, inputs] == OFFERED_EXACTLY

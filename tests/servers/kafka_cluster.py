@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -135,7 +136,10 @@ class KafkaCluster:
     def pause(self, number: int) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
         broker = self._broker(number)
-        self._running(broker).send_signal(signal.SIGSTOP)
+        process = self._running(broker)
+        process.send_signal(signal.SIGSTOP)
+        # On a busy machine its threads go on answering for a while; this returns when all of them stand still.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         broker.paused = True
 
     def resume(self, number: int) -> None:

@@ -59,6 +59,18 @@ await new DaprClient({ daprHost: 'localhost', communicationProtocol: Communicati
   {},
 )
 await new DaprServer().binding.receive('a', async (received: unknown) => received)
+// With types of the program's own, as the SDK takes them.
+await new DaprServer().binding.receive('a', async (received: Order) => received.orderId)
+const answer: object = await new DaprClient().binding.send('a', 'b', order, metadataOfSdk)
+declare const metadataOfSdk: object
+// What may be left out may be undefined.
+declare const signal: AbortSignal | undefined
+declare const time: number | undefined
+await client.invokeBinding('checkout', 'create', 1, { timeoutMs: time, signal })
+await client.ready({ timeoutMs: time, signal })
+await client.close({ drainMs: time })
+await Client.open({ timeoutMs: time, appId: process.env['APP'] })
+await sandbox.push('a').wait({ timeoutMs: time })
 
 // @ts-expect-error no such code
 sandbox.fail('checkout', 'NO_SUCH')

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::names::{BindingNames, inputs, outputs, quoted};
 
-/// The file. It stands on its own; programs import the types, and the package `bindwright` finds the names in the
-/// global interfaces.
+/// The file. The package `bindwright` takes its names from these global interfaces, so that being part of the program is
+/// all the file needs.
 pub(super) fn file(names: &[BindingNames]) -> String {
     let mut text = "\
-// Names of the bindings in the component documents.
+// Names of the bindings in the component documents: what `Client` of the package bindwright takes.
 // Made by `bindwright types --language typescript`; do not edit, run it again instead.
 
 declare global {
@@ -24,49 +24,7 @@ declare global {
     for name in inputs(names) {
         let _ = writeln!(text, "      {}: true", quoted(name));
     }
-    text.push_str(
-        "    }
-  }
-}
-
-/** Bindings that send. */
-export type OutputName = keyof Bindwright.Outputs
-/** Bindings that receive. */
-export type InputName = keyof Bindwright.Inputs
-/** What a binding can be asked. */
-export type Operation<Name extends OutputName = OutputName> = Bindwright.Outputs[Name]
-
-/** The methods of a client that take names, for these bindings only: `const typed: TypedClient<typeof client> = client`. */
-export type TypedClient<Client extends NamedMethods> = Omit<Client, keyof NamedMethods> & {
-  invokeBinding<Name extends OutputName>(
-    name: Name,
-    operation: Operation<Name>,
-    ...rest: Rest<Parameters<Client['invokeBinding']>>
-  ): ReturnType<Client['invokeBinding']>
-  invokeMany<Name extends OutputName>(
-    name: Name,
-    operation: Operation<Name>,
-    ...rest: Rest<Parameters<Client['invokeMany']>>
-  ): ReturnType<Client['invokeMany']>
-  onBinding(
-    name: InputName,
-    ...rest: RestOfOne<Parameters<Client['onBinding']>>
-  ): ReturnType<Client['onBinding']>
-  events(name: InputName, ...rest: RestOfOne<Parameters<Client['events']>>): ReturnType<Client['events']>
-}
-
-/** What a client has at least. */
-export interface NamedMethods {
-  invokeBinding(name: string, operation: string, ...rest: any[]): unknown
-  invokeMany(name: string, operation: string, ...rest: any[]): unknown
-  onBinding(name: string, ...rest: any[]): unknown
-  events(name: string, ...rest: any[]): unknown
-}
-
-type Rest<All extends unknown[]> = All extends [any, any, ...infer Others] ? Others : never
-type RestOfOne<All extends unknown[]> = All extends [any, ...infer Others] ? Others : never
-",
-    );
+    text.push_str("    }\n  }\n}\n\nexport {}\n");
     text
 }
 
