@@ -49,9 +49,12 @@ impl NativeSubscription {
     #[napi(catch_unwind)]
     pub fn take(&self, env: Env, max: u32) -> Option<NativeBatch> {
         let batch = Batch::take(&self.0, max as usize)?;
-        let bytes =
-            (0..batch.len()).filter_map(|place| batch.event(place)).map(|event| event.body().len()).sum();
-        let batch = NativeBatch { batch, bytes };
+        let (mut bytes, mut is_traced) = (0, false);
+        for event in (0..batch.len()).filter_map(|place| batch.event(place)) {
+            bytes += event.body().len();
+            is_traced = is_traced || event.is_traced();
+        }
+        let batch = NativeBatch { batch, bytes, is_traced };
         batch.tell_size(env, 1);
         Some(batch)
     }
@@ -71,6 +74,7 @@ pub struct NativeBatch {
     batch: Batch,
     /// Of all bodies, which V8's heap does not show.
     bytes: usize,
+    is_traced: bool,
 }
 
 impl NativeBatch {
@@ -99,6 +103,12 @@ impl NativeBatch {
     #[napi(getter)]
     pub fn length(&self) -> u32 {
         u32::try_from(self.batch.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether any of the events carries a trace.
+    #[napi(getter, catch_unwind)]
+    pub fn is_traced(&self) -> bool {
+        self.is_traced
     }
 
     /// The data of an event; null for a message without a value.

@@ -365,6 +365,65 @@ test('close in a handler is refused, and stop ends run', async (context) => {
   await assert.rejects(client.invokeBinding('orders', 'size'), { code: 'CLOSED' })
 })
 
+test('close is refused to handlers that wait for it, however they do, and to no one else', async (context) => {
+  const { prepareStackTrace } = Error
+  const client = await open(context)
+  const other = await open(context)
+  const outcomes = {}
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 1))
+  const closed = () =>
+    client.close({ drainMs: 50 }).then(
+      () => 'closed',
+      (error) => error.code,
+    )
+  const ways = {
+    later: async () => {
+      await pause()
+      return await closed()
+    },
+    chained: () => pause().then(closed),
+    all: async () => {
+      await pause()
+      return (await Promise.all([pause(), closed()]))[1]
+    },
+    'another client': async () => {
+      await pause()
+      return other.close().then(() => 'closed')
+    },
+  }
+  const done = deferred()
+  client.onBinding('orders', async (event) => {
+    outcomes[event.text()] = await ways[event.text()]()
+    if (Object.keys(outcomes).length === 4) {
+      // Nobody waits for what runs in a timer.
+      setTimeout(() => closed().then(done.resolve), 1)
+    }
+  })
+  await send(client, ...Object.keys(ways))
+  await client.run()
+  assert.equal(await done.promise, 'closed')
+  const refused = 'INVALID_OPTIONS'
+  assert.deepEqual(outcomes, { later: refused, chained: refused, all: refused, 'another client': 'closed' })
+  assert.equal(Error.prepareStackTrace, prepareStackTrace)
+})
+
+test('close is refused to a handler of batches', async (context) => {
+  const client = await open(context)
+  const refusal = deferred()
+  client.onBinding(
+    'orders',
+    async () => {
+      await null
+      refusal.resolve(await client.close().catch((error) => error))
+      client.stop()
+    },
+    { batch: 10 },
+  )
+  await send(client, 'x')
+  await client.run()
+  assert.match((await refusal.promise).message, /close\(\) in a handler/)
+})
+
 test('closing with events in flight lets handlers finish, and what was not begun comes again', async (context) => {
   const path = folder(context, { 'a.yaml': memory('orders') })
   const client = await Client.open({ resources: path })

@@ -1,7 +1,7 @@
 import { abortable } from './aborting.js'
 import { Targets } from './calls.js'
 import { type ComponentInfo, componentInfo, type Reload } from './components.js'
-import { type Handled, handled } from './context.js'
+import { handled, Mark } from './context.js'
 import { checkText, type Data, isCount, optionTime } from './data.js'
 import { awaited, BindwrightError, guarded, refused } from './errors.js'
 import { Events } from './events.js'
@@ -38,6 +38,7 @@ export class Client implements AsyncDisposable {
   readonly #handlers = new Map<string, Registration>()
   readonly #handlings = new Map<string, Handling>()
   readonly #begun = new Map<string, Promise<void>>()
+  readonly #mark = new Mark()
   readonly #events = new Set<WeakRef<Events>>()
   #runs = new Set<Run>()
   #stopped = false
@@ -196,7 +197,7 @@ export class Client implements AsyncDisposable {
   }
 
   async #begin(name: string, registration: Registration): Promise<void> {
-    const handling = new Handling(name, this, registration)
+    const handling = new Handling(name, this.#mark, registration)
     this.#handlings.set(name, handling)
     try {
       const subscription = await this.#subscribe(name, registration.batch === undefined ? 'events' : 'batches')
@@ -322,8 +323,7 @@ export class Client implements AsyncDisposable {
    */
   async close(options?: { drainMs?: number | undefined }): Promise<void> {
     const drainMs = optionTime('drainMs', options?.drainMs)
-    const call: Handled | undefined = handled.getStore()
-    if (call?.owner === this && call.active) {
+    if (this.#handlings.size > 0 && this.#mark.isWaiting()) {
       const message = 'close() in a handler would wait for that handler'
       throw refused(message, 'Call stop(), and close the client where it was opened.')
     }

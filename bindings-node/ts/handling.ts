@@ -1,14 +1,14 @@
 /** Handlers: take a batch, call the handler, settle. */
 import { performance } from 'node:perf_hooks'
 import * as promised from 'node:timers/promises'
-import type { Handled } from './context.js'
+import { callIn, type Mark } from './context.js'
 import { typeName } from './data.js'
 import { BindingEvent } from './event.js'
 import { logFailure } from './logs.js'
 import type { NativeSubscription } from './native.js'
 import { Outcome, refuseMistaken } from './outcomes.js'
 import { Taken } from './taken.js'
-import { handle } from './tracing.js'
+import { inSpans } from './tracing.js'
 
 /** Handles one event. Resolving acks it, rejecting has it delivered again, an `Outcome` says otherwise. */
 export type Handler = (event: BindingEvent) => unknown
@@ -47,16 +47,19 @@ interface Work {
 /** The events of one binding on their way through its handler. */
 export class Handling {
   readonly #name: string
-  readonly #owner: object
+  readonly #workedOff: (first: Taken) => Promise<void>
   #subscription!: NativeSubscription
   readonly #registration: Registration
   readonly #works = new Set<Work>()
   #flushIsDue = false
   #stopping = false
 
-  constructor(name: string, owner: object, registration: Registration) {
+  /** Whoever its handlers wait for sees the mark. */
+  constructor(name: string, mark: Mark, registration: Registration) {
     this.#name = name
-    this.#owner = owner
+    this.#workedOff = mark.on((first) =>
+      registration.batch === undefined ? this.#workOff(first) : this.#workOffTogether(first),
+    )
     this.#registration = registration
   }
 
@@ -93,9 +96,8 @@ export class Handling {
   }
 
   #start(batch: Taken): void {
-    const work = this.#registration.batch === undefined ? this.#workOff(batch) : this.#workOffTogether(batch)
     // What a handler throws is dealt with; this is a defect of ours, which nobody should miss.
-    work.catch((error: unknown) => logFailure(this.#name, 'could not be called', error))
+    this.#workedOff(batch).catch((error: unknown) => logFailure(this.#name, 'could not be called', error))
   }
 
   /** One after the other, and then whatever else there is. */
@@ -104,6 +106,7 @@ export class Handling {
     let now = began
     for (let batch: Taken | null = first; batch !== null && batch.length > 0; ) {
       const work: Work = { batch, told: 0, place: 0 }
+      const handler = inSpans(this.#name, this.#registration.handler as Handler)
       this.#works.add(work)
       for (; work.place < batch.length; work.place++) {
         if (this.#stopping) {
@@ -113,19 +116,18 @@ export class Handling {
         }
         if (batch.begin(work.place, now)) {
           const event = new BindingEvent(this.#name, batch, work.place)
-          const call: Handled = { owner: this.#owner, event, active: true }
           // Here, and not in a function of its own: each that is awaited costs as much as all the rest.
           try {
-            let answer = handle(this.#name, call, this.#registration.handler as Handler, event)
+            let answer = callIn(batch.isTraced ? event : undefined, handler, event)
             if (isThenable(answer)) {
               if (work.told < work.place) {
                 this.#flushSoon()
               }
               answer = await answer
             }
-            this.#answered(work, call, answer)
+            this.#answered(work, answer)
           } catch (error) {
-            this.#failed(work, call, error)
+            this.#failed(work, event, error)
           }
         }
         now = performance.now()
@@ -142,8 +144,7 @@ export class Handling {
     }
   }
 
-  #answered(work: Work, call: Handled, answer: unknown): void {
-    call.active = false
+  #answered(work: Work, answer: unknown): void {
     if (answer instanceof Outcome && answer !== Outcome.ack) {
       this.#settle(work, answer)
       return
@@ -157,13 +158,11 @@ export class Handling {
     }
   }
 
-  #failed(work: Work, call: Handled, error: unknown): void {
-    call.active = false
-    const { event } = call
-    const follows = event?.isSettled
+  #failed(work: Work, event: BindingEvent, error: unknown): void {
+    const follows = event.isSettled
       ? 'the event was settled before'
       : 'the event comes again unless its deliveries are used up'
-    logFailure(this.#name, `failed on delivery ${event?.attempt}; ${follows}`, error)
+    logFailure(this.#name, `failed on delivery ${event.attempt}; ${follows}`, error)
     this.#settle(work, Outcome.failed(error))
   }
 
@@ -219,17 +218,16 @@ export class Handling {
 
   async #handleTogether(batch: Taken, places: number[]): Promise<void> {
     const events = places.map((place) => new BindingEvent(this.#name, batch, place))
-    const call: Handled = { owner: this.#owner, event: undefined, active: true }
+    const handler = inSpans(this.#name, this.#registration.handler as BatchHandler)
     let outcomes: Outcome[]
     try {
-      const answer: unknown = await handle(this.#name, call, this.#registration.handler as BatchHandler, events)
+      const answer: unknown = await callIn(undefined, handler, events)
       outcomes = outcomesOf(answer, places.length)
     } catch (error) {
       const follows = 'what it did not settle comes again unless its deliveries are used up'
       logFailure(this.#name, `failed with a batch of ${places.length}; ${follows}`, error)
       outcomes = places.map(() => Outcome.failed(error))
     }
-    call.active = false
     // Told together: an event that failed must not take back those after it that were handled with it.
     if (outcomes.every((outcome) => outcome === Outcome.ack)) {
       // What was not begun is done with.

@@ -60,6 +60,7 @@ export interface NativeOutcome {
 
 export interface NativeBatch {
   readonly length: number
+  readonly isTraced: boolean
   data(place: number): Buffer | null
   metadata(place: number): string[]
   attempt(place: number): number

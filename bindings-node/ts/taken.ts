@@ -17,6 +17,8 @@ export class Taken {
   readonly #native: NativeBatch
   /** Whether the time of handlers counts: then each begins for itself. */
   readonly isTimed: boolean
+  /** Whether any of the events carries a trace. */
+  readonly isTraced: boolean
 
   /** Events before this place were asked about, */
   #begunTo = 0
@@ -34,6 +36,7 @@ export class Taken {
     this.#native = native
     this.length = native.length
     this.isTimed = isTimed
+    this.isTraced = native.isTraced
   }
 
   /**

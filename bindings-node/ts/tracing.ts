@@ -6,7 +6,7 @@
  */
 import { createRequire } from 'node:module'
 import type * as OpenTelemetry from '@opentelemetry/api'
-import { callIn, type Handled, handled } from './context.js'
+import { handled } from './context.js'
 import { BindwrightError } from './errors.js'
 import type { BindingEvent } from './event.js'
 import { native } from './native.js'
@@ -32,15 +32,13 @@ export function beginCall(binding: string, operation: string, flats: readonly (s
   return api === undefined ? UNTRACED : new TracedCall(api, binding, operation, flats)
 }
 
-/** Calls a handler, in a context of its own and in its span. */
-export function handle<T extends BindingEvent | BindingEvent[]>(
+/** The handler in its spans: the same one until the program uses OpenTelemetry, so to be asked for each batch. */
+export function inSpans<T extends BindingEvent | BindingEvent[]>(
   binding: string,
-  call: Handled,
   handler: (argument: T) => unknown,
-  argument: T,
-): unknown {
+): (argument: T) => unknown {
   const api = openTelemetry()
-  return callIn(call, api === undefined ? handler : inSpan(api, binding, handler), argument)
+  return api === undefined ? handler : inSpan(api, binding, handler)
 }
 
 // ---- OpenTelemetry ---------------------------------------------------------------------------------------------------
@@ -116,7 +114,7 @@ const COUNT = 'messaging.batch.message_count'
 /** The caller's current span, else the event that is being handled. */
 function parentOfCall(api: Api): OpenTelemetry.Context {
   const active = api.context.active()
-  const trace = handled.getStore()?.event?.trace
+  const trace = handled.getStore()?.trace
   if (trace === undefined || trace === null || isTraced(api, active)) {
     return active
   }
@@ -258,7 +256,7 @@ function valueNamed(flat: readonly string[] | undefined, name: string): string |
 
 const UNTRACED: Call = {
   carried(flat) {
-    const trace = handled.getStore()?.event?.trace
+    const trace = handled.getStore()?.trace
     return trace === undefined || trace === null ? flat : joined(flat, trace)
   },
   answered() {},

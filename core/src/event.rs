@@ -168,7 +168,12 @@ impl Event {
 
     /// The trace that the sender was in, when the message carries a valid `traceparent`.
     pub fn trace_context(&self) -> Option<TraceContext> {
-        TraceContext::from_metadata(&self.stored.metadata)
+        self.is_traced().then(|| TraceContext::from_metadata(&self.stored.metadata)).flatten()
+    }
+
+    /// Whether the message carries a trace context; it need not be valid.
+    pub fn is_traced(&self) -> bool {
+        self.stored.is_traced
     }
 
     /// The right to settle this delivery.
@@ -203,6 +208,8 @@ pub(crate) struct StoredEvent {
     pub(crate) position: i64,
     pub(crate) body: Body,
     pub(crate) metadata: Metadata,
+    /// Whether the metadata has a trace context. Looked up where the event comes in, while it is at hand.
+    pub(crate) is_traced: bool,
     /// Why no handler gets it.
     pub(crate) unreadable: Option<Box<Cause>>,
     /// Deliveries that failed.
@@ -231,6 +238,7 @@ impl StoredEvent {
             sequence,
             position: event.position,
             body: event.body,
+            is_traced: TraceContext::is_in(&event.metadata),
             metadata: event.metadata,
             unreadable: event.unreadable,
             failures: AtomicU32::new(event.earlier_deliveries),

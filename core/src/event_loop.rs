@@ -37,8 +37,41 @@ struct Task<F: ?Sized> {
 
 /// What other threads see.
 struct Woken {
-    tasks: Mutex<Vec<u64>>,
+    list: Mutex<List>,
     bell: Box<dyn Bell>,
+}
+
+#[derive(Default)]
+struct List {
+    tasks: Vec<u64>,
+    /// The loop is at it: nobody need ring.
+    is_being_polled: bool,
+}
+
+impl Woken {
+    fn begin_turn(&self) -> Vec<u64> {
+        let mut list = self.list.lock();
+        list.is_being_polled = true;
+        std::mem::take(&mut list.tasks)
+    }
+
+    fn end_turn(&self) {
+        let mut list = self.list.lock();
+        list.is_being_polled = false;
+        if !list.tasks.is_empty() {
+            drop(list);
+            self.bell.ring();
+        }
+    }
+}
+
+/// A turn of the loop, which ends also by a panic of whom it tells.
+struct Turn<'a>(&'a Woken);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_turn();
+    }
 }
 
 struct TaskWaker {
@@ -52,10 +85,10 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let mut tasks = self.woken.tasks.lock();
-        tasks.push(self.task);
-        if tasks.len() == 1 {
-            drop(tasks);
+        let mut list = self.woken.list.lock();
+        list.tasks.push(self.task);
+        if list.tasks.len() == 1 && !list.is_being_polled {
+            drop(list);
             self.woken.bell.ring();
         }
     }
@@ -64,7 +97,7 @@ impl Wake for TaskWaker {
 impl<F: Future + ?Sized> Tasks<F> {
     /// None yet.
     pub fn new(bell: impl Bell) -> Self {
-        let woken = Arc::new(Woken { tasks: Mutex::default(), bell: Box::new(bell) });
+        let woken = Arc::new(Woken { list: Mutex::default(), bell: Box::new(bell) });
         Self { woken, waiting: Mutex::default() }
     }
 
@@ -83,14 +116,16 @@ impl<F: Future + ?Sized> Tasks<F> {
 
     /// Polls what was woken since the last time, and hands over what is done. `done` may start and cancel tasks.
     pub fn poll_woken(&self, mut done: impl FnMut(u64, F::Output)) {
-        // A statement of its own: in the head of the loop the lock would be held while tasks are polled.
-        let woken = std::mem::take(&mut *self.woken.tasks.lock());
-        for number in woken {
-            let task = self.waiting.lock().remove(&number);
-            let Some(mut task) = task else { continue };
-            match task.future.as_mut().poll(&mut Context::from_waker(&task.waker)) {
-                Poll::Ready(output) => done(number, output),
-                Poll::Pending => drop(self.waiting.lock().insert(number, task)),
+        let _turn = Turn(&self.woken);
+        // Twice: what the first ones wake is done in the same turn. The rest is for the next, for others want theirs.
+        for _ in 0..2 {
+            for number in self.woken.begin_turn() {
+                let task = self.waiting.lock().remove(&number);
+                let Some(mut task) = task else { continue };
+                match task.future.as_mut().poll(&mut Context::from_waker(&task.waker)) {
+                    Poll::Ready(output) => done(number, output),
+                    Poll::Pending => drop(self.waiting.lock().insert(number, task)),
+                }
             }
         }
     }
@@ -200,6 +235,61 @@ mod tests {
             tasks.start(task, number(answer));
             tell.send(1).expect("waited for");
             assert_eq!(poll(&tasks).len(), 1);
+        }
+        assert_eq!(rings.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn what_a_task_wakes_is_done_in_the_same_turn() {
+        let (tasks, rings) = tasks();
+        let (tell_second, second) = oneshot::channel();
+        let (tell_first, first) = oneshot::channel();
+        assert_eq!(tasks.start(2, number(second)), None);
+        let first = async move {
+            let value = first.await.unwrap_or(0);
+            tell_second.send(value + 1).expect("waited for");
+            value
+        };
+        assert_eq!(tasks.start(1, Box::pin(first)), None);
+        tell_first.send(5).expect("waited for");
+        assert_eq!(poll(&tasks), [(1, 5), (2, 6)]);
+        assert_eq!(rings.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_comes_too_late_for_a_turn_rings_for_the_next() {
+        let (tasks, rings) = tasks();
+        let mut answers = Vec::new();
+        for task in 0..3 {
+            let (tell, answer) = oneshot::channel();
+            assert_eq!(tasks.start(task, number(answer)), None);
+            answers.push(Some(tell));
+        }
+        let mut tell = |task: u64| {
+            if let Some(tell) = answers.get_mut(task as usize).and_then(Option::take) {
+                tell.send(1).expect("waited for");
+            }
+        };
+        tell(0);
+        // Each one that is done wakes the next.
+        let mut done = Vec::new();
+        tasks.poll_woken(|task, _| {
+            done.push(task);
+            tell(task + 1);
+        });
+        assert_eq!((done, rings.load(Ordering::SeqCst)), (vec![0, 1], 2));
+        assert_eq!(poll(&tasks), [(2, 1)]);
+    }
+
+    #[test]
+    fn a_panic_of_whom_it_tells_ends_the_turn() {
+        let (tasks, rings) = tasks();
+        for task in 0..2 {
+            let (tell, answer) = oneshot::channel();
+            assert_eq!(tasks.start(task, number(answer)), None);
+            tell.send(1).expect("waited for");
+            let told = catch_unwind(AssertUnwindSafe(|| tasks.poll_woken(|_, _| panic!("made by the test"))));
+            assert!(told.is_err());
         }
         assert_eq!(rings.load(Ordering::SeqCst), 2);
     }

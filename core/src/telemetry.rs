@@ -63,6 +63,11 @@ impl TraceContext {
         valid.then(|| Self { traceparent: traceparent.to_owned(), tracestate: tracestate.map(str::to_owned) })
     }
 
+    /// Whether metadata carries a context, valid or not.
+    pub(crate) fn is_in(metadata: &Metadata) -> bool {
+        metadata.value(TRACEPARENT).is_some()
+    }
+
     /// The context that metadata carries.
     pub fn from_metadata(metadata: &Metadata) -> Option<Self> {
         let traceparent = metadata.get(TRACEPARENT)?;

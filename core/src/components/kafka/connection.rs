@@ -191,13 +191,18 @@ impl Connection {
 
     /// Handles every delivery report that is there; the batches that ended by it go into `ended`.
     pub(super) fn serve(&self, ended: &mut Vec<Arc<Batch>>) {
-        while self.native.signal.len() > 0 {
+        while self.has_unserved() {
             self.native.producer.poll(Duration::ZERO);
         }
         ended.append(&mut self.native.producer.context().ended.lock());
         if self.native.producer.context().failed.swap(false, Ordering::AcqRel) {
             self.look_for_fatal_error();
         }
+    }
+
+    /// Whether something waits to be served.
+    pub(super) fn has_unserved(&self) -> bool {
+        self.native.signal.len() > 0
     }
 
     fn look_for_fatal_error(&self) {

@@ -43,6 +43,7 @@ mod reader;
 mod record;
 mod refusal;
 mod sender;
+mod serving;
 mod settings;
 mod stall;
 #[cfg(test)]

@@ -280,8 +280,8 @@ impl KafkaOutput {
         let partitions = self.topology.partitions(call.deadline).await?;
         let partition = Self::choose(&prepared, &partitions, || self.place_keyless(partitions.len()))?;
         let waiting = Waiting::new(1, room);
-        self.sender.send(partition, [prepared.into_record(Receipt::new(&waiting, 0))]);
-        let mut fates = waiting.fates(call.deadline).await;
+        let attending = self.sender.send_one(partition, prepared.into_record(Receipt::new(&waiting, 0)));
+        let mut fates = waiting.fates(call.deadline, attending).await;
         self.reply(fates.pop().unwrap_or(Fate::NotSent))
     }
 
@@ -381,8 +381,8 @@ impl OutputBinding for KafkaOutput {
         for (records, chunk) in chunks {
             match chunk {
                 Ok(waiting) => {
-                    results
-                        .extend(waiting.fates(call.deadline).await.into_iter().map(|fate| self.reply(fate)));
+                    let fates = waiting.fates(call.deadline, None).await;
+                    results.extend(fates.into_iter().map(|fate| self.reply(fate)));
                 }
                 Err(error) => results.extend((0..records).map(|_| Err(error.clone()))),
             }

@@ -1,5 +1,7 @@
 //! Records that wait for the broker's confirmation, seen from the caller who waits.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,6 +11,7 @@ use parking_lot::Mutex;
 use rdkafka::message::OwnedHeaders;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::serving::Attending;
 use crate::error::{Error, Result};
 
 /// Records and bytes that a call may keep in the component's queue.
@@ -100,12 +103,21 @@ impl Waiting {
         }))
     }
 
-    /// Waits until every record is settled or until the deadline; tells what became of each.
-    pub(super) async fn fates(self, deadline: Instant) -> Vec<Fate> {
+    /// Waits until every record is settled or until the deadline; tells what became of each. Whoever attends serves
+    /// reports meanwhile.
+    pub(super) async fn fates(self, deadline: Instant, attending: Option<Attending>) -> Vec<Fate> {
         if self.0.open.load(Ordering::Acquire) > 0 {
+            let mut finished = pin!(self.0.finished.notified());
+            let finished = poll_fn(|context| {
+                if let Some(attending) = &attending {
+                    attending.serve(context.waker());
+                }
+                finished.as_mut().poll(context)
+            });
             // Ignored on purpose: what the time-out means is looked up record by record.
-            let _ = tokio::time::timeout_at(deadline.into(), self.0.finished.notified()).await;
+            let _ = tokio::time::timeout_at(deadline.into(), finished).await;
         }
+        drop(attending);
         self.0.recall();
         let fate = |slot: &Slot| match slot.result.get() {
             Some(result) => Fate::Settled(result.clone()),

@@ -1,27 +1,24 @@
 //! The sending machinery of one component: partitions, producers, and whoever serves them.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 
 use super::cluster::ClusterHealth;
 use super::connection::Connection;
 use super::ffi::OfThisProcess;
-use super::guard::{self, log};
+use super::guard::log;
 use super::partition::{Batch, Partition, batches_at_once};
 use super::pending::Record;
+use super::serving::{self, Attending, Wake};
 use super::tokens::Tokens;
-use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
 
-/// How often a producer with nothing to do is looked after: errors and statistics arrive unasked.
-const IDLE: Duration = Duration::from_millis(250);
 /// Requests that librdkafka's idempotent producer allows on a connection at once, one partition in each.
 const REQUESTS_AT_ONCE: usize = 5;
 /// Batches slower than this were held up by the network or by the bound above, not by this machine.
@@ -42,43 +39,9 @@ pub(super) struct Sender {
     /// Slow batches in a crowd since the last quick one.
     crowded: AtomicUsize,
     next_connection: AtomicUsize,
-    wake: Arc<Wake>,
+    pub(super) wake: Arc<Wake>,
     server: OfThisProcess<Mutex<Option<std::thread::JoinHandle<()>>>>,
     closing: AtomicBool,
-}
-
-/// Who serves delivery reports, and how that thread is woken.
-#[derive(Default)]
-struct Wake {
-    /// Somebody serves: a blocking caller, or the server thread.
-    taken: AtomicBool,
-    something: Mutex<bool>,
-    condition: Condvar,
-    server: ArcSwapOption<Thread>,
-}
-
-impl Wake {
-    fn notify(&self) {
-        *self.something.lock() = true;
-        self.condition.notify_one();
-        if !self.taken.load(Ordering::Acquire) {
-            self.unpark_server();
-        }
-    }
-
-    fn unpark_server(&self) {
-        if let Some(thread) = &*self.server.load() {
-            thread.unpark();
-        }
-    }
-
-    fn wait(&self, at_most: Duration) {
-        let mut something = self.something.lock();
-        if !*something {
-            self.condition.wait_for(&mut something, at_most);
-        }
-        *something = false;
-    }
 }
 
 impl Sender {
@@ -102,22 +65,11 @@ impl Sender {
             connections: ArcSwap::from_pointee(vec![first]),
             crowded: AtomicUsize::new(0),
             next_connection: AtomicUsize::new(0),
-            wake: wake.clone(),
+            wake,
             server: OfThisProcess::new(Mutex::new(None)),
             closing: AtomicBool::new(false),
         });
-        let weak = Arc::downgrade(&sender);
-        let server = std::thread::Builder::new()
-            .name("bindwright-send".to_owned())
-            // Nothing in it should panic; if something does, others still need it.
-            .spawn(
-                move || {
-                    while guard::caught("the sending thread", || serve_while_needed(&weak, &wake)).is_err() {}
-                },
-            )
-            .map_err(|error| Error::new(ErrorCode::Internal, format!("no thread to send from: {error}")))?;
-        sender.wake.server.store(Some(Arc::new(server.thread().clone())));
-        *sender.server.lock() = Some(server);
+        *sender.server.lock() = Some(serving::start(&sender)?);
         if let Some(tokens) = &sender.tokens {
             tokens.tell(&sender);
         }
@@ -135,8 +87,24 @@ impl Sender {
 
     /// Queues records of one partition and hands over what can go.
     pub(super) fn send(&self, partition: &Arc<Partition>, records: impl IntoIterator<Item = Record>) {
+        self.relieve();
         partition.push(records);
         self.pump(partition);
+    }
+
+    /// [`send`](Self::send) of one record. A caller who is alone here gets the part of serving.
+    pub(super) fn send_one(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        record: Record,
+    ) -> Option<Attending> {
+        let attending = self.attend();
+        if attending.is_none() {
+            self.relieve();
+        }
+        partition.push([record]);
+        self.pump(partition);
+        attending
     }
 
     fn pump(&self, partition: &Arc<Partition>) {
@@ -156,8 +124,8 @@ impl Sender {
             partition.give_back(&error);
         }
         // SeqCst here, in `end` and in the count of batches: one of the two sides has to see the other.
-        if handed_over > 0 && !self.wake.taken.load(Ordering::SeqCst) {
-            self.wake.unpark_server();
+        if handed_over > 0 {
+            self.wake.somebody_serves();
         }
     }
 
@@ -222,7 +190,7 @@ impl Sender {
     }
 
     /// Handles what delivery reports are there; `false` when there were none that ended a batch.
-    fn serve(&self) -> bool {
+    pub(super) fn serve(&self) -> bool {
         let mut ended = Vec::new();
         for connection in self.connections.load().iter() {
             connection.serve(&mut ended);
@@ -268,8 +236,17 @@ impl Sender {
         connect(&self.config, &self.health, self.tokens.as_deref(), &self.wake)
     }
 
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.connections.load().iter().any(|connection| connection.batches_out() > 0)
+    }
+
+    /// Whether reports, errors or the like wait to be served.
+    pub(super) fn has_unserved(&self) -> bool {
+        self.connections.load().iter().any(|connection| connection.has_unserved())
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Replaces producers after a fatal error: librdkafka refuses every further record of such a one. What it had
@@ -298,6 +275,7 @@ impl Sender {
         if !self.server.is_ours() {
             return Err(Error::new(ErrorCode::Forked, "the component belongs to the parent process"));
         }
+        self.relieve();
         while self.is_busy() && Instant::now() < deadline {
             self.wake.unpark_server();
             std::thread::sleep(Duration::from_millis(2));
@@ -328,58 +306,6 @@ fn connect(
 ) -> Result<Connection> {
     let wake = wake.clone();
     Connection::open(config, health.clone(), tokens, move || wake.notify())
-}
-
-/// The server thread: brings reports home whenever no blocking caller does.
-fn serve_while_needed(sender: &Weak<Sender>, wake: &Wake) {
-    loop {
-        let Some(sender) = sender.upgrade() else { return };
-        if sender.closing.load(Ordering::Acquire) {
-            return;
-        }
-        if sender.begin() {
-            let serving = Serving(wake);
-            sender.serve();
-            while sender.is_busy() && !sender.closing.load(Ordering::Acquire) {
-                sender.drive(IDLE);
-            }
-            drop(serving);
-        }
-        let again = sender.is_busy() && !wake.taken.load(Ordering::SeqCst);
-        drop(sender);
-        if !again {
-            std::thread::park_timeout(IDLE);
-        }
-    }
-}
-
-/// The server thread's turn, which ends also by a panic.
-struct Serving<'a>(&'a Wake);
-
-impl Drop for Serving<'_> {
-    fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::SeqCst);
-    }
-}
-
-impl Driver for Sender {
-    fn begin(&self) -> bool {
-        self.wake.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    fn drive(&self, at_most: Duration) {
-        if !self.serve() {
-            self.wake.wait(at_most);
-            self.serve();
-        }
-    }
-
-    fn end(&self) {
-        self.wake.taken.store(false, Ordering::SeqCst);
-        if self.is_busy() {
-            self.wake.unpark_server();
-        }
-    }
 }
 
 #[cfg(test)]
