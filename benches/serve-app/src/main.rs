@@ -29,7 +29,10 @@ struct App(Arc<AtomicU64>);
 
 #[tonic::async_trait]
 impl AppCallback for App {
-    async fn list_input_bindings(&self, _: Request<()>) -> Result<Response<ListInputBindingsResponse>, Status> {
+    async fn list_input_bindings(
+        &self,
+        _: Request<()>,
+    ) -> Result<Response<ListInputBindingsResponse>, Status> {
         Ok(Response::new(ListInputBindingsResponse { bindings: vec![BINDING.to_owned()] }))
     }
 
@@ -72,8 +75,9 @@ fn main() -> std::io::Result<()> {
 async fn serve(listener: TcpListener, routes: Router) {
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let service =
-            routes.clone().map_request(|request: axum::http::Request<hyper::body::Incoming>| request.map(Body::new));
+        let service = routes
+            .clone()
+            .map_request(|request: axum::http::Request<hyper::body::Incoming>| request.map(Body::new));
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
             // How a connection ends is its client's affair.
