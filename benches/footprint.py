@@ -54,7 +54,7 @@ if __name__ == "__main__":
 import asyncio  # noqa: E402 - not in the fresh process
 from functools import partial  # noqa: E402
 
-from bindwright import Client, _native, aio  # noqa: E402
+from bindwright import Client, aio  # noqa: E402
 
 from harness import OURS, Figures, Row, Skipped, Target, take_turns  # noqa: E402
 from plan import PAYLOAD, Plan  # noqa: E402
@@ -64,18 +64,17 @@ from servers import REPOSITORY, noop_resources  # noqa: E402
 _WITHOUT_BENCH = "the package is built without its feature `bench`"
 
 
-def _register_noop() -> bool:
-    register = getattr(_native, "register_noop", None)
-    if register is not None:
-        register()
-    return register is not None
+def _knows_noop(resources: Path) -> bool:
+    with Client(resources) as client:
+        return not client.faults()
 
 
 def nothing(plan: Plan, folder: Path) -> Row | Skipped:
     name = "a binding that does nothing"
-    if not _register_noop():
+    resources = noop_resources(folder / "nothing")
+    if not _knows_noop(resources):
         return Skipped(name, _WITHOUT_BENCH)
-    with Client(noop_resources(folder / "nothing")) as client:
+    with Client(resources) as client:
 
         def calls() -> Figures:
             count = plan.size.calls * 50
@@ -91,10 +90,9 @@ def nothing(plan: Plan, folder: Path) -> Row | Skipped:
 
 def nothing_awaited(plan: Plan, folder: Path) -> Row | Skipped:
     name = "a binding that does nothing, awaited"
-    if not _register_noop():
-        return Skipped(name, _WITHOUT_BENCH)
-
     resources = noop_resources(folder / "nothing-awaited")
+    if not _knows_noop(resources):
+        return Skipped(name, _WITHOUT_BENCH)
 
     async def calls() -> Figures:
         count = plan.size.calls * 20

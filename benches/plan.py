@@ -26,6 +26,8 @@ class Size:
     awaited_keyed: int = 12_000
     events_awaited: int = 200_000
     in_core: int = 100_000
+    events_served: int = 100_000
+    wrk_seconds: float = 5
 
 
 QUICK = Size(
@@ -40,6 +42,8 @@ QUICK = Size(
     awaited_keyed=500,
     events_awaited=1_000,
     in_core=1_000,
+    events_served=1_000,
+    wrk_seconds=1,
 )
 
 

@@ -26,6 +26,7 @@ import receiving
 import receiving_async
 import report
 import sending
+import serving
 from harness import Row, Skipped, Target
 from plan import QUICK, Plan, Size
 from servers import DELAY_MS, EXIT_SERVER_MISSING, ServerFailed, broker, build
@@ -69,6 +70,9 @@ def on_loopback(folder: Path) -> dict[str, Callable[[Plan], Rows]]:
         "node-batches": node_receiving.batches,
         "node-nothing": lambda plan: node_footprint.nothing(plan, folder),
         "node-memory": node_footprint.memory,
+        "serve": lambda plan: serving.requests(plan, folder),
+        "serve-memory": serving.footprint,
+        "serve-events": serving.events,
     }
 
 

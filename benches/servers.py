@@ -29,9 +29,15 @@ class ServerFailed(Exception):
 
 def build() -> dict[str, Path]:
     """Builds the programs written in Rust; their paths by name."""
-    command = ["cargo", "build", "--release", "-p", "bindwright-bench", "-p", "bindwright-delay-proxy"]
+    packages = ["bindwright-bench", "bindwright-delay-proxy", "bindwright-serve-app"]
+    programs = _built([flag for package in packages for flag in ("-p", package)])
+    # With a component that does nothing, which the program that users get has not.
+    return programs | _built(["-p", "bindwright-cli", "--features", "bench"])
+
+
+def _built(options: Sequence[str]) -> dict[str, Path]:
     built = subprocess.run(
-        [*command, "--message-format=json-render-diagnostics"],
+        ["cargo", "build", "--release", *options, "--message-format=json-render-diagnostics"],
         cwd=REPOSITORY,
         check=True,
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import re
@@ -18,6 +19,8 @@ POLICY = f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
 # What an installer downloads; no more than this, with every component inside.
 MOST_COMPRESSED = 20_000_000
 ENTRY_POINT = "PyInit__native"
+# What programs in other languages need of the command.
+SERVING = ("serve", "run")
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures of {what}: written by `make dist` -->"
@@ -105,8 +108,18 @@ def check(wheel: Wheel) -> None:
 
 def check_command(file: Path) -> None:
     faults = glibc_faults(look_at_binary(file)) + [f"has the path {path}" for path in host_paths(file.read_bytes())]
+    faults += [f"has no `{name}`" for name in SERVING if not knows(file, name)]
+    size = len(gzip.compress(file.read_bytes()))
+    if size > MOST_COMPRESSED:
+        faults.append(f"{size} bytes are more than {MOST_COMPRESSED}")
     if faults:
         raise UnfitError(f"{file.name}: {'; '.join(faults)}")
+
+
+def knows(file: Path, name: str) -> bool:
+    """Whether a command has this sub-command, with the flags of the server."""
+    said = subprocess.run([file, name, "--help"], capture_output=True, text=True, check=False)
+    return said.returncode == 0 and "--dapr-http-port" in said.stdout
 
 
 def glibc_faults(binary: Binary) -> list[str]:

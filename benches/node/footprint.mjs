@@ -59,7 +59,4 @@ async function nothing({ calls, inFlight }) {
   return { mean }
 }
 
-if (given.what === 'nothing') {
-  packages('./node_modules/bindwright/bindwright.node').registerNoop()
-}
 await answerRounds(given.what === 'nothing' ? nothing : memory)

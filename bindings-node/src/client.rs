@@ -46,6 +46,7 @@ impl NativeClient {
             transport: thrown(env, transport)?,
             timeout: options.timeout_ms.map(duration),
             hot_reload: options.hot_reload,
+            ..ClientOptions::default()
         };
         thrown(env, Client::open(options)).map(Self)
     }

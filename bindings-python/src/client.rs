@@ -93,7 +93,14 @@ impl NativeClient {
             let timeout = convert::option("timeout", timeout)?;
             let transport =
                 transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
-            let options = ClientOptions { resources, app_id, transport, timeout, hot_reload };
+            let options = ClientOptions {
+                resources,
+                app_id,
+                transport,
+                timeout,
+                hot_reload,
+                ..ClientOptions::default()
+            };
             let client = py.detach(|| Client::open(options)).map_err(|error| to_py(py, &error))?;
             Ok(Self { client, subscriptions: Mutex::default() })
         })

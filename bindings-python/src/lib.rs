@@ -4,8 +4,6 @@
 //! `python/bindwright/_native.pyi` is the stub, `python/bindwright/client.py` the class that users see.
 #![allow(clippy::doc_markdown, reason = "what documents a Python class is written for Python's help()")]
 
-#[cfg(feature = "bench")]
-mod bench;
 mod client;
 mod convert;
 mod emission;
@@ -32,9 +30,6 @@ mod waiting;
 mod _native {
     use pyo3::prelude::*;
 
-    #[cfg(feature = "bench")]
-    #[pymodule_export]
-    use crate::bench::register_noop;
     #[pymodule_export]
     use crate::client::NativeClient;
     #[pymodule_export]

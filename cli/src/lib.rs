@@ -5,6 +5,7 @@
 //! standard error. Tests are in `cli/tests/`.
 
 mod commands;
+mod dashes;
 mod log_lines;
 mod shown;
 mod signals;
@@ -50,8 +51,9 @@ impl From<bindwright::Error> for Failure {
 /// and standard error. A command that runs until it is told to stop ends on SIGINT (Ctrl-C) and SIGTERM.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
     let arguments = std::iter::once(OsString::from("bindwright")).chain(arguments);
-    let parsed =
-        command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = command();
+    let arguments = dashes::doubled(arguments.collect(), &command);
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {

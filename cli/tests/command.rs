@@ -203,3 +203,46 @@ spec:
 "#
     )
 }
+
+#[test]
+fn serve_takes_a_command_line_of_daprd() {
+    let line = "serve -app-id a -app-id b -mode standalone --placement-host-address localhost:50005 --enable-mtls \
+                -enable-api-logging=false --app-max-concurrency -1 --scheduler-job-streams 3 --version";
+    let output = bindwright(&line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with(&format!("bindwright {}", env!("CARGO_PKG_VERSION"))));
+    for words in
+        [&["serve", "--no-such-flag"][..], &["serve", "--mode", "kubernetes"], &["run", "-x", "--", "true"]]
+    {
+        let output = bindwright(words);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{words:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, "kind: Configuration\nspec:\n  metrics:\n    enabled: perhaps\n").unwrap();
+    let output = bindwright(&["serve", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let place = format!("{}:4:14: spec.metrics.enabled: expected true or false", path.display());
+    assert!(stderr(&output).contains(&place), "{}", stderr(&output));
+}
+
+#[test]
+fn serve_waits_for_a_server_that_can_be_called() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let answering = std::thread::spawn(move || {
+        use std::io::Write as _;
+        for status in ["500 Internal Server Error", "204 No Content"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 512]).unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+        }
+    });
+    let output = bindwright(&["serve", "--wait", "--dapr-http-port", &port]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    answering.join().unwrap();
+}

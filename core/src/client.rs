@@ -71,8 +71,9 @@ impl Client {
     pub fn open(options: ClientOptions) -> Result<Self> {
         let kind = options.transport_kind()?;
         let (app_id, hot_reload, timeout) = (options.app_id(), options.hot_reload()?, options.timeout);
+        let denied = options.denied.clone();
         let resources = options.into_resources()?;
-        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload)?);
+        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload, denied)?);
         tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
         Ok(Self(Arc::new(Shared {
             process: process::id(),

@@ -33,6 +33,8 @@ pub(crate) struct Engine {
     /// The same, for the time after the working directory changed.
     absolute: Vec<PathBuf>,
     app_id: Option<String>,
+    /// Types that are left out.
+    denied: Vec<String>,
     reloads: bool,
     /// Where its components are fakes.
     pub(crate) stage: Option<Arc<Stage>>,
@@ -49,6 +51,13 @@ pub(crate) struct Engine {
     seen: Mutex<reload::Seen>,
 }
 
+/// Whose components an engine has.
+struct Named<'a> {
+    resources: &'a [PathBuf],
+    app_id: Option<&'a str>,
+    denied: Vec<String>,
+}
+
 /// Whoever uses an engine's components beyond a call.
 pub(crate) trait Follower: Send + Sync {
     /// Another instance has this name now, or none.
@@ -60,8 +69,7 @@ pub(crate) trait Follower: Send + Sync {
 
 impl Engine {
     fn new(
-        resources: &[PathBuf],
-        app_id: Option<&str>,
+        Named { resources, app_id, denied }: Named<'_>,
         manifest: Manifest,
         stamp: Stamp,
         reloads: bool,
@@ -72,7 +80,7 @@ impl Engine {
         let Manifest { components, policies, stores, .. } = manifest;
         let identity = Identity::of_process(app_id);
         let instances = Instances::default();
-        for component in bindings(components) {
+        for component in allowed(components, &denied) {
             let instance = Arc::new(Instance::new(component, &identity, &policies, stage.as_ref()));
             faults.extend(instance.faults());
             instances.insert(&instance);
@@ -84,6 +92,7 @@ impl Engine {
             resources: resources.to_vec(),
             absolute: resources.iter().map(|path| absolute(path)).collect(),
             app_id: app_id.map(str::to_owned),
+            denied,
             reloads,
             stage,
             ended: AtomicBool::new(false),
@@ -140,6 +149,19 @@ impl Engine {
 /// Dapr's folders hold state stores and more beside the bindings; those are not ours.
 fn bindings(components: Vec<Component>) -> impl Iterator<Item = Component> {
     components.into_iter().filter(Component::is_binding)
+}
+
+/// The bindings whose types are not denied.
+fn allowed(components: Vec<Component>, denied: &[String]) -> impl Iterator<Item = Component> {
+    bindings(components).filter(|component| {
+        let names = [component.component_type.clone(), component.type_and_version()];
+        let is_denied = denied.iter().any(|one| names.iter().any(|name| name.eq_ignore_ascii_case(one)));
+        if is_denied {
+            let (component, component_type) = (&*component.name, &component.component_type);
+            tracing::warn!(target: "bindwright", component, component_type, "left out: its type is denied");
+        }
+        !is_denied
+    })
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::metadata::Metadata;
+
 /// Calls `$rows!` with one row per error code:
 /// `Variant "WIRE_CODE" "ClassName" retriable "meaning" "what to do";`
 ///
@@ -190,6 +192,7 @@ struct Inner {
     advice: Option<Cow<'static, str>>,
     place: Option<Place>,
     status: Option<Status>,
+    metadata: Option<Box<Metadata>>,
     retry: Retry,
 }
 
@@ -205,6 +208,7 @@ impl Error {
             advice: None,
             place: None,
             status: None,
+            metadata: None,
             retry: code.retry(),
         }))
     }
@@ -249,6 +253,13 @@ impl Error {
     #[must_use]
     pub fn status(mut self, status: Status) -> Self {
         self.0.status = Some(status);
+        self
+    }
+
+    /// Adds what the component answered beside its refusal, as the metadata of a reply.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata = Some(Box::new(metadata));
         self
     }
 
@@ -301,6 +312,11 @@ impl Error {
     /// The status that the backend answered with, where it answered with one.
     pub fn backend_status(&self) -> Option<Status> {
         self.0.status
+    }
+
+    /// What the component answered beside its refusal.
+    pub fn reply_metadata(&self) -> Option<&Metadata> {
+        self.0.metadata.as_deref()
     }
 
     /// What to do next.

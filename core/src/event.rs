@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::binding::Request;
 use crate::body::Body;
+use crate::error::Status;
 use crate::metadata::Metadata;
 use crate::telemetry::TraceContext;
 
@@ -18,6 +19,8 @@ use crate::telemetry::TraceContext;
 pub enum Outcome {
     /// Handled: it does not come again.
     Ack,
+    /// Handled, with an answer for whoever sent it, where its backend takes answers: it does not come again.
+    Reply(Body),
     /// Not handled: it comes again, in its place, after a pause; without one the component's back-off decides. After
     /// `maxDeliveryCount` deliveries it becomes a dead letter, or holds its place where there is no
     /// `deadLetterBinding`.
@@ -62,12 +65,21 @@ pub struct Cause {
     pub code: String,
     /// What happened. It travels in the dead letter: it should hold no secret.
     pub text: String,
+    /// The status that an application answered with, where it is one; the `matching` of a retry policy goes by it.
+    pub status: Option<Status>,
 }
 
 impl Cause {
     /// A cause.
     pub fn new(code: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { code: code.into(), text: text.into() }
+        Self { code: code.into(), text: text.into(), status: None }
+    }
+
+    /// Adds the status that an application answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = Some(status);
+        self
     }
 
     /// The cause of an event that a program gives up with nothing but a text; its code is `REJECTED`.

@@ -46,8 +46,9 @@ pub use engine::Reload;
 pub use error::{Error, ErrorCode, Place, Result, Retry, Status};
 pub use event::{Cause, Emission, Event, Outcome, SettleToken};
 pub use health::{Health, State};
+pub use manifest::Yaml;
 pub use metadata::{Metadata, MetadataValue};
-pub use policy::Ledger;
+pub use policy::{BreakerUse, Ledger, PolicyReport, PolicyUse};
 pub use telemetry::TraceContext;
 pub use transport::{ComponentInfo, TransportKind};
 

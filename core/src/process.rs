@@ -16,6 +16,12 @@ pub fn id() -> u32 {
     }
 }
 
+/// Says how many threads of this process do the work of this crate: 2 where nobody says. For programs that do nothing
+/// else, such as servers; to be called before the first client is opened, later it changes nothing.
+pub fn set_worker_threads(count: usize) {
+    crate::runtime::set_workers(count);
+}
+
 /// Remembers which process this is, so that nobody has to ask the operating system again.
 ///
 /// Only for whoever hears of every fork, as by `pthread_atfork`: to be called once, and in every forked child before

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -18,8 +18,9 @@ use crate::binding::Driver;
 use crate::error::{Error, ErrorCode, Result};
 use crate::process;
 
-/// Work is done by librdkafka's threads and by the callers; the runtime only keeps time and passes results on.
-const WORKERS: usize = 2;
+/// How many threads the runtime has. In an application two: work is done by librdkafka's threads and by the callers,
+/// the runtime only keeps time and passes results on.
+static WORKERS: AtomicUsize = AtomicUsize::new(2);
 
 /// How long a blocking caller sleeps at most before it looks whether it was interrupted (Ctrl-C).
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(50);
@@ -42,7 +43,7 @@ pub(crate) fn handle() -> Result<Handle> {
         return Ok(runtime.handle().clone());
     }
     let runtime = Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(WORKERS.load(Ordering::Relaxed).max(1))
         .thread_name("bindwright")
         .enable_all()
         .build()
@@ -52,6 +53,11 @@ pub(crate) fn handle() -> Result<Handle> {
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
     *shared = Some((process, runtime));
     Ok(runtime.handle().clone())
+}
+
+/// Says how many threads the runtime gets, where there is none yet.
+pub(crate) fn set_workers(count: usize) {
+    WORKERS.store(count, Ordering::Relaxed);
 }
 
 /// The moment so long from now; centuries mean for ever instead of an overflow.

@@ -5,6 +5,7 @@
 
 mod access;
 mod app;
+mod configuration;
 mod envelope;
 mod grpc;
 mod http;
@@ -19,6 +20,7 @@ mod sidecar;
 mod trace;
 
 pub use access::TARGET as ACCESS_LOG;
-pub use options::{AppProtocol, MaxBodySize, Options, Token};
+pub use configuration::Configuration;
+pub use options::{AppProtocol, Elsewhere, MaxBodySize, Options, Token};
 pub use serve::{Ender, Server, open_client};
 pub use sidecar::Ending;

@@ -78,8 +78,8 @@ pub(crate) enum Unread {
 }
 
 /// Reads a body as a whole; the charge is to be kept for as long as the body.
-pub(crate) async fn read(
-    mut body: Body,
+pub(crate) async fn read<B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin>(
+    mut body: B,
     most: Option<usize>,
     mut charge: Charge,
     patience: Duration,
@@ -114,7 +114,7 @@ pub(crate) async fn read(
     Ok((if rest.is_empty() { first } else { rest.freeze() }, charge))
 }
 
-async fn discard(mut body: Body, patience: Duration) {
+async fn discard(mut body: impl http_body::Body<Data = Bytes> + Unpin, patience: Duration) {
     let mut left = DISCARDED;
     while let Ok(Some(Ok(frame))) = tokio::time::timeout(patience, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);

@@ -1,21 +1,27 @@
 //! Ports, connections, and what they are bounded by.
 //!
-//! A connection costs some kilobytes, so there is a most of them for each port; beyond it HTTP is told 503 and gRPC is
+//! A port is one of TCP or a Unix socket. A connection costs some kilobytes, so there is a most of them for each port; beyond it HTTP is told 503 and gRPC is
 //! hung up on. A connection has to say something within `--slow-client-timeout`, and so has every request. Tests are in
 //! `server/tests/hostile.rs`.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::sync::{Semaphore, watch};
 
 /// How every connection with HTTP/2 begins.
@@ -79,10 +85,98 @@ async fn resolve(address: &str, port: u16) -> io::Result<SocketAddr> {
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address")))
 }
 
+/// What answers the requests of a port.
+pub(crate) trait Serves:
+    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+    type Body: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
+}
+
+impl<S, B> Serves for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+}
+
+/// A router as what answers a port.
+pub(crate) fn routed(router: Router) -> impl Serves {
+    let boxed = |request: Request<Incoming>| request.map(Body::new);
+    TowerToHyperService::new(tower::util::MapRequest::new(router, boxed))
+}
+
+/// Where connections come from.
+pub(crate) enum Door {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+/// A connection.
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Door {
+    /// Listens on a Unix socket. A file that a server left behind which is gone is replaced.
+    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
+        let stale = || std::os::unix::net::UnixStream::connect(path).is_err();
+        if path.exists() && stale() {
+            std::fs::remove_file(path)?;
+        }
+        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+    }
+
+    /// Its address, where it has one of the network.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Socket {
+    /// Reads without taking.
+    async fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(into).await,
+            Self::Unix(stream) => {
+                let look = || Ok(rustix::net::recv(stream, &mut *into, RecvFlags::PEEK)?.0);
+                stream.async_io(Interest::READABLE, look).await
+            }
+        }
+    }
+}
+
 /// Serves connections until `closing`, and then what they have under way.
 pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
+    door: Door,
+    service: impl Serves,
     speaks: Speaks,
     limits: Limits,
     mut closing: watch::Receiver<bool>,
@@ -90,11 +184,11 @@ pub(crate) async fn serve(
     let free = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
             _ = closing.wait_for(|closing| *closing) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let socket = match accepted {
+            Ok(socket) => socket,
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
                 tracing::warn!(target: "bindwright", "no connection can be taken: {error}");
@@ -103,18 +197,16 @@ pub(crate) async fn serve(
             }
         };
         let Ok(permit) = free.clone().try_acquire_owned() else {
-            refuse(stream, speaks).await;
+            refuse(socket, speaks).await;
             continue;
         };
-        let (router, closing) = (router.clone(), closing.clone());
+        let (service, closing) = (service.clone(), closing.clone());
         tokio::spawn(async move {
-            // Small answers must not wait for each other.
-            let _ = stream.set_nodelay(true);
-            attend(stream, router, speaks, limits, closing).await;
+            attend(socket, service, speaks, limits, closing).await;
             drop(permit);
         });
     }
-    drop(listener);
+    drop(door);
     // Each connection gives its permit back when it has ended.
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = free.acquire_many(all).await;
@@ -126,23 +218,30 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn refuse(mut stream: TcpStream, speaks: Speaks) {
+async fn refuse(socket: Socket, speaks: Speaks) {
     if speaks != Speaks::Grpc {
-        // It fits into the socket's buffer, so this does not wait.
-        let _ = stream.write_all(BUSY).await;
-        let _ = stream.shutdown().await;
+        match socket {
+            Socket::Tcp(stream) => tell_busy(stream).await,
+            Socket::Unix(stream) => tell_busy(stream).await,
+        }
     }
 }
 
+/// It fits into the socket's buffer, so this does not wait.
+async fn tell_busy(mut stream: impl AsyncWrite + Unpin) {
+    let _ = stream.write_all(BUSY).await;
+    let _ = stream.shutdown().await;
+}
+
 async fn attend(
-    stream: TcpStream,
-    router: Router,
+    socket: Socket,
+    service: impl Serves,
     speaks: Speaks,
     limits: Limits,
     mut closing: watch::Receiver<bool>,
 ) {
     let began = tokio::select! {
-        began = tokio::time::timeout(limits.patience, begins_as_http2(&stream)) => began,
+        began = tokio::time::timeout(limits.patience, begins_as_http2(&socket)) => began,
         // Nothing is under way.
         _ = closing.wait_for(|closing| *closing) => return,
     };
@@ -154,10 +253,23 @@ async fn attend(
     if !allowed {
         return;
     }
-    let service = TowerToHyperService::new(tower::util::MapRequest::new(
-        router,
-        |request: http::Request<hyper::body::Incoming>| request.map(Body::new),
-    ));
+    match socket {
+        Socket::Tcp(stream) => {
+            // Small answers must not wait for each other.
+            let _ = stream.set_nodelay(true);
+            converse(stream, service, is_http2, limits, closing).await;
+        }
+        Socket::Unix(stream) => converse(stream, service, is_http2, limits, closing).await,
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: impl Serves,
+    is_http2: bool,
+    limits: Limits,
+    mut closing: watch::Receiver<bool>,
+) {
     let io = TokioIo::new(stream);
     // How a connection ends is its client's affair.
     if is_http2 {
@@ -203,11 +315,11 @@ fn http2_builder(limits: Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Looks at what the client sends first, without taking it.
-async fn begins_as_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn begins_as_http2(socket: &Socket) -> io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     let mut last = 0;
     loop {
-        let length = stream.peek(&mut seen).await?;
+        let length = socket.peek(&mut seen).await?;
         if length == 0 || !PREFACE.starts_with(&seen[..length]) {
             return if length == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
         }

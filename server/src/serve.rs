@@ -4,17 +4,17 @@
 //! asked what it wants. At the end events stop first, then calls. Tests are in `server/tests/`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app;
-use crate::listen::{self, Limits, Speaks};
+use crate::http::Offers;
+use crate::listen::{self, Door, Limits, Serves, Speaks};
 use crate::options::Options;
 use crate::sidecar::{Ending, Sidecar};
 use crate::{grpc, http};
@@ -59,30 +59,39 @@ impl Server {
         }
         open_components(&client).await?;
         let sidecar = Arc::new(Sidecar::new(client, options));
+        warn(&sidecar);
+        sidecar.metrics.look(&sidecar.client);
         let options = &sidecar.options;
         let services =
             grpc::services(&sidecar).await.map_err(|fault| Error::new(ErrorCode::Internal, fault))?;
         let h2c = !std::env::var("DAPR_HTTP_DISABLE_H2C").is_ok_and(|text| http::is_true(text.as_bytes()));
         let over_http = Speaks::Http { h2c };
         let mut ports = Ports::new(&sidecar);
-        let api = http::api(&sidecar);
-        let http_addresses = ports.open("HTTP", options.http_port(), &api, over_http).await?;
-        let grpc_addresses = ports.open("gRPC", options.grpc_port(), &services, Speaks::Grpc).await?;
-        if let Some(port) = options.dapr_public_port {
-            ports.open("public", port, &http::public(&sidecar), over_http).await?;
-        }
-        let port = options.metrics_port.unwrap_or(METRICS_PORT);
-        let metrics = match ports.open("metrics", port, &metrics(&sidecar), over_http).await {
-            Ok(addresses) => addresses,
-            Err(error) if options.metrics_port.is_some() => return Err(error),
-            // Prometheus itself listens there by default.
-            Err(error) => {
-                tracing::warn!(target: "bindwright", "nothing tells the metrics: {error}");
-                Vec::new()
+        let api = http::service(&sidecar, Offers::Everything);
+        let services = listen::routed(services);
+        let (http_addresses, grpc_addresses) = match &options.unix_domain_socket {
+            None => (
+                ports.open("HTTP", options.http_port(), &api, over_http).await?,
+                ports.open("gRPC", options.grpc_port(), &services, Speaks::Grpc).await?,
+            ),
+            Some(folder) => {
+                let path = |what| folder.join(format!("dapr-{}-{what}.socket", sidecar.app_id()));
+                ports.open_unix(&path("http"), &api, over_http)?;
+                ports.open_unix(&path("grpc"), &services, Speaks::Grpc)?;
+                (Vec::new(), Vec::new())
             }
         };
-        tracing::info!(target: "bindwright", "serving HTTP on {}", shown(&http_addresses));
-        tracing::info!(target: "bindwright", "serving gRPC on {}", shown(&grpc_addresses));
+        if let Some(port) = options.dapr_public_port {
+            ports.open("public", port, &http::service(&sidecar, Offers::Public), over_http).await?;
+        }
+        let metrics = ports.open_metrics(&sidecar).await?;
+        match &options.unix_domain_socket {
+            None => {
+                tracing::info!(target: "bindwright", "serving HTTP on {}", shown(&http_addresses));
+                tracing::info!(target: "bindwright", "serving gRPC on {}", shown(&grpc_addresses));
+            }
+            Some(folder) => tracing::info!(target: "bindwright", "serving in {}", folder.display()),
+        }
         let inputs = app::Inputs::start(&sidecar)
             .map_err(|fault| Error::new(ErrorCode::InvalidOptions, format!("the application: {fault}")))?;
         Ok(Self { sidecar, http: http_addresses, grpc: grpc_addresses, metrics, ports, inputs })
@@ -163,15 +172,35 @@ impl Ender {
 /// # Errors
 /// As [`Client::open`].
 pub fn open_client(options: &Options) -> Result<Client> {
+    let configuration = options.configuration();
     let mut of_client = ClientOptions {
         resources: options.resources().cloned(),
         app_id: options.app_id.clone(),
+        hot_reload: configuration.hot_reload(),
+        denied: configuration.denied(),
         ..ClientOptions::default()
     };
     if of_client.resources.is_none() && of_client.resource_paths().is_err() {
         of_client.resources = Some(Vec::new());
     }
     Client::open(of_client)
+}
+
+/// Tells what was asked for and is not honoured.
+fn warn(sidecar: &Sidecar) {
+    for warning in sidecar.configuration.warnings() {
+        tracing::warn!(target: "bindwright", "{warning}");
+    }
+    let flags = sidecar.options.elsewhere.given();
+    if !flags.is_empty() {
+        let flags = flags.join(", ");
+        tracing::warn!(target: "bindwright", "not honoured, because it is about what is not here: {flags}");
+    }
+    let exporter = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let names = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    if let Some(name) = names.into_iter().find(exporter) {
+        tracing::warn!(target: "bindwright", "{name} is not honoured: spans are not exported from here");
+    }
 }
 
 /// Waits until every component works, or one that must does not.
@@ -215,20 +244,70 @@ impl Ports {
         &mut self,
         what: &str,
         port: u16,
-        router: &Router,
+        service: &impl Serves,
         speaks: Speaks,
     ) -> Result<Vec<SocketAddr>> {
-        let listeners = listen::bind(&self.addresses, port).await.map_err(|error| {
+        let addresses = self.addresses.clone();
+        self.open_at(what, &addresses, port, service, speaks).await
+    }
+
+    async fn open_at(
+        &mut self,
+        what: &str,
+        addresses: &[String],
+        port: u16,
+        service: &impl Serves,
+        speaks: Speaks,
+    ) -> Result<Vec<SocketAddr>> {
+        let listeners = listen::bind(addresses, port).await.map_err(|error| {
             Error::new(ErrorCode::InvalidOptions, format!("the {what} port {port} cannot be opened"))
                 .backend(error.to_string())
                 .advice("Name another port, or end what listens there.")
         })?;
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        for listener in listeners {
-            let (router, closing) = (router.clone(), self.closing.subscribe());
-            self.serving.spawn(listen::serve(listener, router, speaks, self.limits, closing));
+        let doors: Vec<Door> = listeners.into_iter().map(Door::Tcp).collect();
+        let addresses = doors.iter().filter_map(Door::address).collect();
+        for door in doors {
+            self.serve(door, service, speaks);
         }
         Ok(addresses)
+    }
+
+    /// Opens the port of the metrics, unless they are switched off.
+    async fn open_metrics(&mut self, sidecar: &Arc<Sidecar>) -> Result<Vec<SocketAddr>> {
+        let options = &sidecar.options;
+        if !(options.enable_metrics && sidecar.configuration.tells_metrics()) {
+            return Ok(Vec::new());
+        }
+        let own: Vec<String> = options.metrics_listen_address.iter().cloned().collect();
+        let addresses = if own.is_empty() { self.addresses.clone() } else { own };
+        let port = options.metrics_port.unwrap_or(METRICS_PORT);
+        let speaks = Speaks::Http { h2c: true };
+        match self
+            .open_at("metrics", &addresses, port, &http::service(sidecar, Offers::Metrics), speaks)
+            .await
+        {
+            Err(error) if options.metrics_port.is_none() => {
+                // Prometheus itself listens there by default.
+                tracing::warn!(target: "bindwright", "nothing tells the metrics: {error}");
+                Ok(Vec::new())
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_unix(&mut self, path: &Path, service: &impl Serves, speaks: Speaks) -> Result<()> {
+        let door = Door::unix(path).map_err(|error| {
+            Error::new(ErrorCode::InvalidOptions, format!("the socket {} cannot be opened", path.display()))
+                .backend(error.to_string())
+                .advice("Name another folder, or end what listens there.")
+        })?;
+        self.serve(door, service, speaks);
+        Ok(())
+    }
+
+    fn serve(&mut self, door: Door, service: &impl Serves, speaks: Speaks) {
+        let (service, closing) = (service.clone(), self.closing.subscribe());
+        self.serving.spawn(listen::serve(door, service, speaks, self.limits, closing));
     }
 
     /// Takes no more connections, and waits for what those that are there have under way.
@@ -236,12 +315,6 @@ impl Ports {
         self.closing.send_replace(true);
         while self.serving.join_next().await.is_some() {}
     }
-}
-
-fn metrics(sidecar: &Arc<Sidecar>) -> Router {
-    let sidecar = sidecar.clone();
-    let scrape = move || async move { sidecar.metrics.shown() };
-    Router::new().route("/", get(scrape.clone())).route("/metrics", get(scrape))
 }
 
 fn shown(addresses: &[SocketAddr]) -> String {

@@ -8,9 +8,11 @@ use bindwright::{Client, State};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::configuration::Configuration;
 use crate::limits::Budget;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::trace::Tracing;
 
 /// How many entries `PUT /v1.0/metadata` may leave, and how long each may be: they stay until the end.
 const MOST_EXTENDED: usize = 1000;
@@ -29,6 +31,8 @@ pub enum Ending {
 pub(crate) struct Sidecar {
     pub(crate) client: Client,
     pub(crate) options: Options,
+    pub(crate) configuration: Configuration,
+    pub(crate) tracing: Tracing,
     pub(crate) metrics: Metrics,
     pub(crate) budget: Arc<Budget>,
     app_id: String,
@@ -75,20 +79,28 @@ pub(crate) struct Health {
 impl Sidecar {
     pub(crate) fn new(client: Client, options: Options) -> Self {
         let app_id = options.app_id.clone().unwrap_or_default();
+        let configuration = options.configuration();
         Self {
-            metrics: Metrics::new(&app_id),
+            metrics: Metrics::new(&app_id, &configuration),
+            tracing: Tracing::new(configuration.sampling()),
             budget: Budget::new(options.max_request_memory),
             app_id,
             ready: AtomicBool::new(false),
             ending: watch::Sender::new(None),
             extended: Mutex::default(),
             client,
+            configuration,
             options,
         }
     }
 
     pub(crate) fn app_id(&self) -> &str {
         &self.app_id
+    }
+
+    /// Whether every call of the API is logged.
+    pub(crate) fn logs_calls(&self) -> bool {
+        self.options.enable_api_logging || self.configuration.logs_calls()
     }
 
     pub(crate) fn is_ready(&self) -> bool {

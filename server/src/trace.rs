@@ -1,7 +1,8 @@
 //! W3C trace context and baggage at the edge: what callers send, what components and the application get.
 //!
-//! Every call and every event is a span of the trace that it came with, or begins a trace of its own; one in ten
-//! thousand of these is marked as sampled, as with Dapr's default configuration. Tests are below.
+//! Every call and every event is a span of the trace that it came with, or begins a trace of its own; a part of these,
+//! one in ten thousand unless a Configuration says otherwise, is marked as sampled. A Configuration can also say that
+//! there are no spans. Tests are below.
 
 use std::fmt::Write as _;
 
@@ -12,8 +13,34 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";
 pub(crate) const BAGGAGE: &str = "baggage";
 
-/// One new trace in so many is sampled.
-const SAMPLED: u32 = 10_000;
+/// Whether calls and events are spans, and how many new traces are sampled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tracing {
+    /// From 0 to 1; `None` where there are no spans.
+    sampled: Option<f64>,
+}
+
+impl Tracing {
+    pub(crate) const fn new(sampled: Option<f64>) -> Self {
+        Self { sampled }
+    }
+
+    /// A span below the one that the caller is in; text that names none begins a trace.
+    pub(crate) fn below(self, traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Span> {
+        let sampled = self.sampled?;
+        Some(Span::below(traceparent, tracestate, || fastrand::f64() < sampled))
+    }
+
+    /// The span of a call with these headers.
+    pub(crate) fn of_request(self, headers: &HeaderMap) -> Option<Span> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        self.below(text(TRACEPARENT), text(TRACESTATE))
+    }
+
+    pub(crate) const fn is_on(self) -> bool {
+        self.sampled.is_some()
+    }
+}
 
 /// The span of one call or event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +50,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// A span below the one that the caller is in; text that names none begins a trace.
-    pub(crate) fn below(traceparent: Option<&str>, tracestate: Option<&str>) -> Self {
+    fn below(traceparent: Option<&str>, tracestate: Option<&str>, is_sampled: impl FnOnce() -> bool) -> Self {
         let parent = traceparent.and_then(|text| TraceContext::parse(text, tracestate));
         let span = fastrand::u64(1..);
         let mut text = String::with_capacity(55);
         let Some(parent) = parent else {
             let trace = fastrand::u128(1..);
-            let flags = u8::from(fastrand::u32(..SAMPLED) == 0);
+            let flags = u8::from(is_sampled());
             let _ = write!(text, "00-{trace:032x}-{span:016x}-{flags:02x}");
             return Self { traceparent: text, tracestate: None };
         };
@@ -41,12 +67,6 @@ impl Span {
             traceparent: text,
             tracestate: parent.tracestate().filter(|state| !state.is_empty()).map(str::to_owned),
         }
-    }
-
-    /// The span of a call with these headers.
-    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        Self::below(text(TRACEPARENT), text(TRACESTATE))
     }
 
     /// Stands for what the metadata says.
@@ -128,11 +148,15 @@ fn is_value(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn below(traceparent: Option<&str>, tracestate: Option<&str>) -> Span {
+        Tracing::new(Some(0.5)).below(traceparent, tracestate).unwrap()
+    }
+
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
     fn a_span_stays_in_the_trace_of_its_caller() {
-        let span = Span::below(Some(PARENT), Some("vendor=1"));
+        let span = below(Some(PARENT), Some("vendor=1"));
         assert_eq!(span.traceparent[..36], PARENT[..36]);
         assert_eq!(span.traceparent[52..], PARENT[52..]);
         assert_ne!(span.traceparent, PARENT);
@@ -142,18 +166,29 @@ mod tests {
     #[test]
     fn without_a_trace_one_begins() {
         for text in [None, Some("garbage"), Some("00-00000000000000000000000000000000-00f067aa0ba902b7-01")] {
-            let span = Span::below(text, Some("lost"));
+            let span = below(text, Some("lost"));
             assert!(TraceContext::parse(&span.traceparent, None).is_some(), "{span:?}");
             assert_eq!(span.tracestate, None);
         }
-        assert_ne!(Span::below(None, None), Span::below(None, None));
+        assert_ne!(below(None, None), below(None, None));
+    }
+
+    #[test]
+    fn new_traces_are_sampled_as_the_configuration_says() {
+        let flags =
+            |sampled| Tracing::new(sampled).below(None, None).map(|span| span.traceparent[53..].to_owned());
+        assert_eq!(flags(Some(1.0)).as_deref(), Some("01"));
+        assert_eq!(flags(Some(0.0)).as_deref(), Some("00"));
+        assert_eq!(flags(None), None);
+        let parent = Tracing::new(Some(0.0)).below(Some(PARENT), None).unwrap();
+        assert_eq!(&parent.traceparent[53..], "01", "the caller decided");
     }
 
     #[test]
     fn a_span_stands_for_what_the_metadata_says() {
         let metadata: Metadata =
             [("traceparent", "mine"), ("key", "k"), ("tracestate", "x")].into_iter().collect();
-        let span = Span::below(Some(PARENT), None);
+        let span = below(Some(PARENT), None);
         let metadata = span.put_into(metadata);
         assert_eq!(metadata.get("traceparent").as_deref(), Some(span.traceparent.as_str()));
         assert_eq!(metadata.get("key").as_deref(), Some("k"));

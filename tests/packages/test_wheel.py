@@ -87,6 +87,11 @@ def test_pythons_own_openssl_works_beside_the_one_inside(installed: Installed, b
     assert program.text.splitlines() == ["AECDH-AES256-SHA"] * 3
 
 
+@pytest.mark.parametrize("name", ["serve", "run"])
+def test_the_command_serves_programs_in_other_languages(installed: Installed, name: str) -> None:
+    assert "--dapr-http-port" in installed.run(installed.command, name, "--help")
+
+
 def test_the_command_tells_the_package_version(installed: Installed) -> None:
     said = installed.run(installed.command, "--version").strip()
     told = "from importlib.metadata import version; print('bindwright', version('bindwright'))"

@@ -29,6 +29,7 @@ const PREFIX: &str = "== APP == ";
 /// both, the program last. The exit status is 1 when the program failed.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // a help text
+#[command(args_override_self = true)]
 pub(crate) struct Run {
     #[command(flatten)]
     options: Options,
@@ -39,6 +40,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(&self, _: &Terminal) -> Result<(), Failure> {
+        bindwright::process::set_worker_threads(super::serve::cores());
         let stop = Stop::listen()?;
         let mut options = self.options.clone();
         options.dapr_http_port.get_or_insert(0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Client, ClientOptions};
 use crate::engine::Reload;
 use crate::error::{Error, Result};
+use crate::policy::PolicyReport;
 use crate::runtime;
 use crate::transport::ComponentInfo;
 
@@ -48,6 +49,11 @@ impl Client {
     pub fn operations(&self, name: &str) -> Result<Vec<&'static str>> {
         let (_under_way, output) = self.output(name)?;
         Ok(output.operations().to_vec())
+    }
+
+    /// What policies did: how often calls and events were attempted again, and how circuit breakers are.
+    pub fn policies(&self) -> PolicyReport {
+        self.0.transport.policies()
     }
 
     /// Documents that were left out and settings that look wrong, with their places.

@@ -22,6 +22,9 @@ pub struct ClientOptions {
     /// Whether components follow changes of the resource files, which are looked at once a second. Left out:
     /// `BINDWRIGHT_HOT_RELOAD` (`true` or `false`), else yes.
     pub hot_reload: Option<bool>,
+    /// Types of components that are not to be used, as `bindings.smtp` or with a version as `bindings.kafka/v1`; case
+    /// does not matter. Their documents are left out, with a warning.
+    pub denied: Vec<String>,
 }
 
 impl ClientOptions {

@@ -16,4 +16,5 @@ macro_rules! components {
 components! {
     kafka if "kafka";
     memory;
+    noop if "bench";
 }

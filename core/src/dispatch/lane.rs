@@ -8,6 +8,8 @@ use std::time::Instant;
 use super::rules::Rules;
 use super::settling::{Job, Work};
 use super::{Ending, HandOut, Sighting};
+use crate::body::Body;
+use crate::error::{ErrorCode, Status};
 use crate::event::{Cause, Event, NewEvent, Outcome, SettleToken, SourceFace, StoredEvent};
 use crate::policy::Permit;
 use crate::runtime::moment_in;
@@ -45,6 +47,8 @@ pub(super) struct LaneState {
 pub(super) struct Effects {
     /// Positions that need no more delivery.
     pub(super) positions: Vec<i64>,
+    /// What handlers answered, by position.
+    pub(super) replies: Vec<(i64, Body)>,
     /// What has to be confirmed first.
     pub(super) jobs: Vec<Job>,
     /// For the witness, where there is one.
@@ -143,12 +147,17 @@ impl LaneState {
         let mut follow_up = None;
         for (token, outcome) in run {
             match outcome {
-                Outcome::Ack | Outcome::Drop => {
+                Outcome::Ack | Outcome::Drop | Outcome::Reply(_) => {
                     let Some(index) = self.find(*token) else { continue };
                     self.report(token.sequence, true);
                     // Almost always the first one, where removing is cheap.
                     if let Some(event) = self.outstanding.remove(index) {
-                        let ending = if matches!(outcome, Outcome::Ack) { Ending::Ack } else { Ending::Drop };
+                        let is_dropped = matches!(outcome, Outcome::Drop);
+                        let ending = if is_dropped { Ending::Drop } else { Ending::Ack };
+                        if let Outcome::Reply(body) = outcome {
+                            effects.replies.push((event.position, body.clone()));
+                        }
+                        count(rules, &event);
                         self.sight(&event, Some(ending), effects);
                         effects.positions.push(event.position);
                     }
@@ -156,6 +165,7 @@ impl LaneState {
                 Outcome::Emit(outputs) => {
                     let Some(index) = self.find(*token) else { continue };
                     self.report(token.sequence, true);
+                    count(rules, &self.outstanding[index]);
                     self.begin_settling(index, Work::Emit(outputs.clone()), effects);
                     follow_up.get_or_insert(token.sequence);
                 }
@@ -163,6 +173,7 @@ impl LaneState {
                     let Some(index) = self.find(*token) else { continue };
                     // The handler works: it is the event that is at fault.
                     self.report(token.sequence, true);
+                    count(rules, &self.outstanding[index]);
                     self.outstanding[index].fail(cause.clone());
                     self.sight(&self.outstanding[index], None, effects);
                     self.exhaust(index, rules, effects);
@@ -181,12 +192,15 @@ impl LaneState {
                 let Some(index) = self.find(*token) else { continue };
                 counted += 1;
                 let event = &self.outstanding[index];
+                count(rules, event);
                 let pause = match outcome {
                     Outcome::Retry { after, cause } => {
                         let failures = event.fail(cause.clone());
                         self.sight(event, None, effects);
                         self.report(token.sequence, false);
-                        rules.pause_after(failures, *after)
+                        let pause = rules.pause_after(failures, *after, status_of(cause.as_deref()));
+                        count_failure(rules, cause.as_deref(), pause.is_some());
+                        pause
                     }
                     Outcome::DeadLetter { cause } => {
                         event.fail(cause.clone());
@@ -194,7 +208,7 @@ impl LaneState {
                         self.report(token.sequence, true);
                         None
                     }
-                    Outcome::Ack | Outcome::Drop | Outcome::Emit(_) => continue,
+                    Outcome::Ack | Outcome::Drop | Outcome::Reply(_) | Outcome::Emit(_) => continue,
                 };
                 if let Some(pause) = pause {
                     self.rests_until = Some(moment_in(pause));
@@ -264,7 +278,7 @@ impl LaneState {
         self.sight(&event, None, effects);
         insert(&mut self.outstanding, event.clone());
         let index = self.first_after(event.sequence) - 1;
-        match rules.pause_after(failures, None) {
+        match rules.pause_after(failures, None, None) {
             Some(pause) => {
                 self.rests_until = Some(moment_in(pause));
                 self.take_back(index);
@@ -337,6 +351,30 @@ impl LaneState {
     /// Forgets what waits, once the source is closed.
     pub(super) fn forget_pending(&mut self) {
         self.pending.clear();
+    }
+}
+
+/// What an application answered instead of handling an event.
+fn status_of(cause: Option<&Cause>) -> Option<Status> {
+    cause.and_then(|cause| cause.status)
+}
+
+/// Counts an event at the end of its first delivery, where a policy concerns it.
+fn count(rules: &Rules, event: &StoredEvent) {
+    if let Some(counts) = &rules.counts
+        && event.failures.load(Ordering::Relaxed) == 0
+    {
+        counts.executed();
+    }
+}
+
+fn count_failure(rules: &Rules, cause: Option<&Cause>, comes_again: bool) {
+    let Some(counts) = &rules.counts else { return };
+    if rules.timeout.is_some() && cause.is_some_and(|cause| cause.code == ErrorCode::Timeout.as_str()) {
+        counts.timed_out();
+    }
+    if comes_again {
+        counts.retried();
     }
 }
 

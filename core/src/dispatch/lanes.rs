@@ -276,7 +276,11 @@ impl Lanes {
         if let Some(error) = &held {
             self.blocked.insert(id, error.clone());
         }
-        Some((result, effects.jobs, listener.message(effects.positions, effects.sightings, held)))
+        Some((
+            result,
+            effects.jobs,
+            listener.message(effects.positions, effects.replies, effects.sightings, held),
+        ))
     }
 
     /// Perhaps this was the event that everybody waits for.

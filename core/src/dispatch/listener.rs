@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Settler, Sighting, Witness};
+use crate::body::Body;
 use crate::error::Error;
 use crate::event::SourceFace;
 
@@ -31,11 +32,12 @@ impl Listener {
     pub(super) fn message(
         self: Arc<Self>,
         positions: Vec<i64>,
+        replies: Vec<(i64, Body)>,
         sightings: Vec<Sighting>,
         held: Option<Error>,
     ) -> Message {
         self.untold.fetch_add(positions.len(), Ordering::SeqCst);
-        Message { listener: self, positions, sightings, held }
+        Message { listener: self, positions, replies, sightings, held }
     }
 
     /// How many settled events the settler has not heard of.
@@ -48,6 +50,7 @@ impl Listener {
 pub(super) struct Message {
     listener: Arc<Listener>,
     positions: Vec<i64>,
+    replies: Vec<(i64, Body)>,
     sightings: Vec<Sighting>,
     held: Option<Error>,
 }
@@ -61,6 +64,9 @@ impl Message {
             && !self.sightings.is_empty()
         {
             witness.saw(std::mem::take(&mut self.sightings));
+        }
+        for (position, body) in std::mem::take(&mut self.replies) {
+            self.listener.settler.replied(position, body);
         }
         self.listener.settler.settled(&self.positions);
     }

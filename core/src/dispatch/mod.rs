@@ -35,6 +35,7 @@ mod witness;
 
 use std::sync::Arc;
 
+use crate::body::Body;
 use crate::event::NewEvent;
 
 pub(crate) use attachment::ReadFrom;
@@ -54,6 +55,12 @@ pub trait Settler: Send + Sync + 'static {
     /// The events at these positions need no more delivery: acked, dropped, or confirmed as what they became. Called
     /// without positions when events came back unsettled, so that whoever waits for a source to be quiet looks again.
     fn settled(&self, positions: &[i64]);
+
+    /// What the handler of the event at this position answered, told before the position is settled. For backends that
+    /// wait for an answer; others need not listen.
+    fn replied(&self, position: i64, reply: Body) {
+        let _ = (position, reply);
+    }
 }
 
 /// Where an input binding puts the events it reads.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::{Backoff, Breaker, Inbound, Ledger};
+use crate::error::Status;
+use crate::policy::{Backoff, Breaker, Counts, Inbound, Ledger, Matching};
 use crate::settings::RuntimeSettings;
 
 /// What stays in order.
@@ -27,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) max_in_flight: usize,
     /// Pauses and the number of deliveries: everything that retries, counted together.
     pub(crate) redelivery: Backoff,
+    /// Which answers of an application the redelivery above is for, where a policy restricts it.
+    pub(crate) restricted: Option<Box<Restricted>>,
     /// Where exhausted events go.
     pub(crate) dead_letters: Option<DeadLetters>,
     /// How long a handler may take.
@@ -35,6 +38,16 @@ pub(crate) struct Rules {
     pub(crate) breaker: Option<Arc<Breaker>>,
     /// No pause between deliveries is longer; shortens those of a test.
     pub(crate) longest_pause: Duration,
+    /// What a policy did, where there is one.
+    pub(crate) counts: Option<Arc<Counts>>,
+}
+
+/// A retry policy that is not for every answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Restricted {
+    matching: Matching,
+    /// For the answers that it is not for: as without a policy.
+    otherwise: Backoff,
 }
 
 /// The binding that carries dead letters.
@@ -48,9 +61,13 @@ impl Rules {
     /// The rules of a component whose own settings ask for this back-off. A policy stands for it: the two are never
     /// multiplied.
     pub(crate) fn new(settings: &RuntimeSettings, own: Backoff, policy: Option<Inbound>) -> Self {
-        let Inbound { timeout, retry, breaker } =
-            policy.unwrap_or(Inbound { timeout: None, retry: None, breaker: None });
-        let backoff = retry.map_or(own, |retry| retry.backoff);
+        let (timeout, retry, breaker, counts) = match policy {
+            Some(Inbound { timeout, retry, breaker, counts }) => (timeout, retry, breaker, Some(counts)),
+            None => (None, None, None, None),
+        };
+        let backoff = retry.as_ref().map_or(own, |retry| retry.backoff);
+        let matching = retry.map(|retry| retry.matching).filter(|matching| *matching != Matching::ALL);
+        let otherwise = own.limited_to(settings.max_delivery_count);
         let dead_letters = settings.dead_letter_binding.as_deref().map(|binding| DeadLetters {
             binding: binding.into(),
             operation: settings.dead_letter_operation.as_deref().unwrap_or("create").into(),
@@ -59,16 +76,35 @@ impl Rules {
             order_by: settings.order_by,
             max_in_flight: settings.max_in_flight.map_or(usize::MAX, |most| most as usize),
             redelivery: backoff.limited_to(settings.max_delivery_count),
+            restricted: matching.map(|matching| Box::new(Restricted { matching, otherwise })),
             dead_letters,
             timeout,
             breaker,
             longest_pause: Duration::MAX,
+            counts,
         }
     }
 
     /// The pause after so many failed deliveries, `asked` where the handler named one; `None` when it was the last.
-    pub(crate) fn pause_after(&self, failures: u32, asked: Option<Duration>) -> Option<Duration> {
-        let pause = self.redelivery.draw(failures)?;
+    ///
+    /// An answer that the policy's `matching` leaves out is not worth another delivery: its event becomes a dead letter
+    /// at once. Where there is no binding for these it comes again as without a policy, so that nothing is lost.
+    pub(crate) fn pause_after(
+        &self,
+        failures: u32,
+        asked: Option<Duration>,
+        status: Option<Status>,
+    ) -> Option<Duration> {
+        let redelivery = match &self.restricted {
+            Some(restricted) if !restricted.matching.covers(status) => {
+                if self.dead_letters.is_some() {
+                    return None;
+                }
+                &restricted.otherwise
+            }
+            _ => &self.redelivery,
+        };
+        let pause = redelivery.draw(failures)?;
         Some(asked.unwrap_or(pause).min(self.longest_pause))
     }
 

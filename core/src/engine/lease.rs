@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Engine, absolute, reload};
+use super::{Engine, Named, absolute, reload};
 use crate::error::Result;
 use crate::manifest::{self, Manifest, Stamp};
 use crate::process;
@@ -33,6 +33,7 @@ struct Key {
     fingerprint: Option<u64>,
     /// Of the sandbox, so that neither fakes nor real components outlive it in the other's place.
     sandbox: Option<u64>,
+    denied: Vec<String>,
 }
 
 struct Entry {
@@ -53,6 +54,7 @@ impl Engine {
         resources: &[PathBuf],
         app_id: Option<&str>,
         hot_reload: bool,
+        denied: Vec<String>,
     ) -> Result<EngineLease> {
         let stage = testing::current();
         let mut key = Key {
@@ -63,6 +65,7 @@ impl Engine {
             namespace: manifest::namespace(),
             fingerprint: None,
             sandbox: stage.as_ref().map(|stage| stage.number()),
+            denied: denied.clone(),
         };
         if hot_reload && let Some(lease) = EngineLease::of_existing(&key) {
             lease.engine.look_now().refused.map_or(Ok(()), Err)?;
@@ -72,7 +75,8 @@ impl Engine {
         let manifest = Manifest::load_with(resources, app_id, testing::references(stage.as_ref()))?;
         key.fingerprint = (!hot_reload).then(|| manifest.fingerprint());
         let make = || {
-            let engine = Arc::new(Engine::new(resources, app_id, manifest, stamp, hot_reload, stage));
+            let names = Named { resources, app_id, denied };
+            let engine = Arc::new(Engine::new(names, manifest, stamp, hot_reload, stage));
             if hot_reload {
                 reload::watch(&engine);
             }

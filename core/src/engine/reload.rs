@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Engine, absolute, bindings};
+use super::{Engine, absolute, allowed};
 use crate::error::{Error, Result};
 use crate::instances::{Instance, is_same};
 use crate::manifest::{Component, Identity, Manifest, Stamp};
@@ -178,7 +178,7 @@ impl Engine {
         self.stores.store(Arc::new(manifest.stores.clone()));
         let mut reload = Reload { faults: manifest.document_faults().to_vec(), ..Reload::default() };
         let identity = Identity::of_process(self.app_id.as_deref());
-        let components: Vec<Component> = bindings(manifest.components).collect();
+        let components: Vec<Component> = allowed(manifest.components, &self.denied).collect();
         let described: HashSet<&str> = components.iter().map(|component| &*component.name).collect();
         for instance in self.instances.all() {
             let name = instance.name();

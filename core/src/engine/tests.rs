@@ -47,7 +47,7 @@ impl Bench {
         fs::write(folder.path().join("a.yaml"), text).expect("written");
         let resources = [PathBuf::from(folder.path())];
         // Of an engine of its own: nobody else looks.
-        let engine = Engine::lease(&resources, None, false).expect("leased");
+        let engine = Engine::lease(&resources, None, false, Vec::new()).expect("leased");
         Self { folder, engine }
     }
 

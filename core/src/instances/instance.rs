@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,12 +13,15 @@ use crate::dispatch::{Rules, Subscription};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
 use crate::manifest::{Component, Identity, fill};
-use crate::policy::{Inbound, Ledger, Outbound, Policies};
+use crate::policy::{Inbound, Ledger, Outbound, Policies, PolicyUse};
 use crate::process;
 use crate::registry::{self, ComponentType};
 use crate::settings::RuntimeSettings;
 use crate::testing::Stage;
 use crate::transport::{ComponentInfo, Guarded};
+
+/// Numbers instances through the whole process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The most warnings about one component.
 const MAX_WARNINGS: usize = 100;
@@ -41,6 +45,7 @@ pub(crate) struct Instance {
     /// No pause before another attempt or delivery is longer; shortens those of a test.
     longest_pause: Duration,
     process: u32,
+    number: u64,
 }
 
 #[derive(Default)]
@@ -133,6 +138,7 @@ impl Instance {
             output,
             longest_pause,
             process,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -309,6 +315,14 @@ impl Instance {
         }
     }
 
+    /// What the policies for its calls and its events did.
+    pub(crate) fn policy_uses(&self) -> Vec<PolicyUse> {
+        let outbound = self.outbound.as_ref().ok().and_then(Option::as_ref).filter(|_| self.can_send());
+        let inbound = self.inbound.as_ref().ok().and_then(Option::as_ref).filter(|_| self.can_receive());
+        let outbound = outbound.map(|policy| policy.told(self.name()));
+        outbound.into_iter().chain(inbound.map(|policy| policy.told(self.name()))).collect()
+    }
+
     pub(crate) fn info(&self, subscriptions: &[Subscription]) -> ComponentInfo {
         let health = self.health(subscriptions);
         ComponentInfo {
@@ -327,6 +341,7 @@ impl Instance {
                 .ok()
                 .filter(|_| self.can_send())
                 .map(|outbound| outbound.as_ref().map_or(Ledger::ONCE, Outbound::ledger)),
+            number: self.number,
             state: health.state,
             error: health.error,
         }

@@ -13,6 +13,7 @@ mod document;
 mod fields;
 mod files;
 mod json;
+mod plain;
 mod property;
 mod reader;
 mod references;
@@ -31,6 +32,7 @@ use crate::policy::Policies;
 use crate::secrets::Stores;
 
 pub use component::{Component, Direction, Origin, Property};
+pub use plain::Yaml;
 use reader::Reader;
 pub(crate) use stamp::Stamp;
 pub(crate) use template::{Identity, fill};

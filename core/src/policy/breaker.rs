@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::counts::BreakerUse;
 use super::trip::{Counts, Trip};
 use crate::error::{Error, ErrorCode};
 
@@ -62,6 +63,15 @@ struct Inner {
     /// Counts the phases; a permit of an earlier one counts no more.
     generation: u64,
     counts: Counts,
+    changes: Changes,
+}
+
+/// How often it became what.
+#[derive(Debug, Default, Clone, Copy)]
+struct Changes {
+    opened: u64,
+    half_opened: u64,
+    closed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +116,8 @@ impl Breaker {
     /// A closed one. `direction` is for messages.
     pub(crate) fn new(component: Arc<str>, direction: &'static str, settings: BreakerSettings) -> Self {
         let phase = Phase::Closed { clear_at: None };
-        let inner = Mutex::new(Inner { phase, generation: 0, counts: Counts::default() });
+        let (counts, changes) = (Counts::default(), Changes::default());
+        let inner = Mutex::new(Inner { phase, generation: 0, counts, changes });
         Self { component, direction, settings, inner }
     }
 
@@ -132,6 +143,17 @@ impl Breaker {
             Phase::Open { until } if now < until => BreakerState::Open { until },
             Phase::Open { .. } | Phase::HalfOpen => BreakerState::HalfOpen,
         }
+    }
+
+    /// How it is and what it did, for those who watch.
+    pub(crate) fn told(&self, now: Instant) -> BreakerUse {
+        let state = match self.state(now) {
+            BreakerState::Closed => "closed",
+            BreakerState::Open { .. } => "open",
+            BreakerState::HalfOpen => "half-open",
+        };
+        let Changes { opened, half_opened, closed } = self.inner.lock().changes;
+        BreakerUse { state, opened, half_opened, closed }
     }
 
     /// The error of a call that does not pass.
@@ -218,6 +240,13 @@ impl Inner {
     }
 
     fn begin(&mut self, phase: Phase) {
+        match (self.phase, phase) {
+            // Only its counters are cleared.
+            (Phase::Closed { .. }, Phase::Closed { .. }) => {}
+            (_, Phase::Closed { .. }) => self.changes.closed += 1,
+            (_, Phase::Open { .. }) => self.changes.opened += 1,
+            (_, Phase::HalfOpen) => self.changes.half_opened += 1,
+        }
         self.phase = phase;
         self.generation += 1;
         self.counts = Counts::default();

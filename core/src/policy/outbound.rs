@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::breaker::{BreakerState, Permit, Refusal};
-use super::{Backoff, Breaker, Ledger, Retry};
+use super::{Backoff, Breaker, Counts, Ledger, PolicyUse, Retry};
 use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::{Health, State};
@@ -24,6 +24,8 @@ pub(crate) struct Outbound {
     pub(crate) breaker: Option<Arc<Breaker>>,
     /// No pause between attempts is longer; shortens those of a test.
     pub(crate) longest_pause: Duration,
+    /// What it did.
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// Why there is no further attempt.
@@ -50,6 +52,7 @@ impl Outbound {
     ) -> Result<Reply> {
         let mut failures = Failures::default();
         let mut request = Some(request);
+        self.counts.executed();
         loop {
             let permit = match self.admit() {
                 Ok(permit) => permit,
@@ -57,12 +60,17 @@ impl Outbound {
             };
             // Only a call that can be repeated pays for a copy; the data itself is shared.
             let copy = if self.retry.is_some() { request.clone() } else { request.take() };
-            let result = binding.invoke(&self.attempt(call), copy.unwrap_or_default()).await;
+            let attempt = self.attempt(call);
+            let result = binding.invoke(&attempt, copy.unwrap_or_default()).await;
             report(permit, result.as_ref().err());
             let Err(error) = result else { return result };
+            self.note_time(call, &attempt);
             failures.add(error, binding.is_repeatable(&call.operation));
             match self.next(binding, call, &failures, self.pause(failures.attempts)) {
-                Ok(pause) => tokio::time::sleep(pause).await,
+                Ok(pause) => {
+                    self.counts.retried();
+                    tokio::time::sleep(pause).await;
+                }
                 Err(stop) => return failures.end(&stop).map_or_else(|| Err(nothing_sent()), Err),
             }
         }
@@ -78,6 +86,9 @@ impl Outbound {
     ) -> Vec<Result<Reply>> {
         let mut items: Vec<Item> = requests.into_iter().map(Item::new).collect();
         let mut pending: Vec<usize> = (0..items.len()).collect();
+        for _ in &items {
+            self.counts.executed();
+        }
         let mut attempts = 0;
         while !pending.is_empty() {
             attempts += 1;
@@ -87,7 +98,10 @@ impl Outbound {
             for index in answered {
                 let item = &mut items[index];
                 match self.next(binding, call, &item.failures, pause) {
-                    Ok(_) => pending.push(index),
+                    Ok(_) => {
+                        self.counts.retried();
+                        pending.push(index);
+                    }
                     Err(stop) => item.end(&stop),
                 }
             }
@@ -122,7 +136,8 @@ impl Outbound {
         if sent.is_empty() {
             return Vec::new();
         }
-        let mut results = binding.invoke_many(&self.attempt(call), requests).await.into_iter();
+        let attempt = self.attempt(call);
+        let mut results = binding.invoke_many(&attempt, requests).await.into_iter();
         let mut failed = Vec::new();
         for (index, permit) in sent {
             let result = results.next().unwrap_or_else(|| Err(nothing_sent()));
@@ -131,6 +146,7 @@ impl Outbound {
             match result {
                 Ok(reply) => item.result = Some(Ok(reply)),
                 Err(error) => {
+                    self.note_time(call, &attempt);
                     item.failures.add(error, binding.is_repeatable(&call.operation));
                     failed.push(index);
                 }
@@ -169,6 +185,20 @@ impl Outbound {
             Some(deadline) if deadline < call.deadline => Cow::Owned(Call { deadline, ..call.clone() }),
             _ => Cow::Borrowed(call),
         }
+    }
+
+    /// Counts a failed attempt that had its time, where that was the policy's and not the caller's.
+    fn note_time(&self, call: &Call, attempt: &Call) {
+        if attempt.deadline < call.deadline && now() >= attempt.deadline {
+            self.counts.timed_out();
+        }
+    }
+
+    /// What it did, for those who watch.
+    pub(crate) fn told(&self, component: &str) -> PolicyUse {
+        let breaker = self.breaker.as_ref().map(|breaker| breaker.told(now()));
+        let has = (self.timeout.is_some(), self.retry.is_some());
+        self.counts.told(component, false, has, breaker)
     }
 
     /// The pause after so many failed attempts; `None` when there is no further one.

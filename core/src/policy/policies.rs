@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Breaker, BreakerSettings, Outbound, Retry};
+use super::{Breaker, BreakerSettings, Counts, Outbound, PolicyUse, Retry};
 use crate::error::{Error, ErrorCode, Place, Result};
 use crate::settings::nearest;
 
 /// Every policy and target, of all documents together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Policies {
+    /// The names of the documents, in the order in which they were read.
+    pub(crate) documents: Vec<String>,
     pub(crate) timeouts: HashMap<String, Duration>,
     pub(crate) retries: HashMap<String, Retry>,
     pub(crate) breakers: HashMap<String, BreakerSettings>,
@@ -52,6 +54,16 @@ pub(crate) struct Inbound {
     pub(crate) retry: Option<Retry>,
     /// What keeps deliveries back while the handler only fails.
     pub(crate) breaker: Option<Arc<Breaker>>,
+    /// What it did.
+    pub(crate) counts: Arc<Counts>,
+}
+
+impl Inbound {
+    /// What it did, for those who watch.
+    pub(crate) fn told(&self, component: &str) -> PolicyUse {
+        let breaker = self.breaker.as_ref().map(|breaker| breaker.told(Instant::now()));
+        self.counts.told(component, true, (self.timeout.is_some(), self.retry.is_some()), breaker)
+    }
 }
 
 /// A way of a component, as it stands in the names of default policies and in messages.
@@ -87,6 +99,7 @@ impl Way {
 impl Policies {
     /// Adds a later document: its policies and targets take the place of earlier ones of the same name.
     pub(crate) fn merge(&mut self, later: Self) {
+        self.documents.extend(later.documents);
         self.timeouts.extend(later.timeouts);
         self.retries.extend(later.retries);
         self.breakers.extend(later.breakers);
@@ -107,7 +120,14 @@ impl Policies {
     pub(crate) fn outbound(&self, component: &str) -> Result<Option<Outbound>> {
         let resolved = self.resolve(component, Way::Outbound)?;
         let longest_pause = Duration::MAX;
-        Ok(resolved.map(|(timeout, retry, breaker)| Outbound { timeout, retry, breaker, longest_pause }))
+        let counts = Arc::default();
+        Ok(resolved.map(|(timeout, retry, breaker)| Outbound {
+            timeout,
+            retry,
+            breaker,
+            longest_pause,
+            counts,
+        }))
     }
 
     /// What concerns the events of a component, with a breaker of its own; `None` when nothing does.
@@ -116,7 +136,8 @@ impl Policies {
     /// As [`outbound`](Self::outbound).
     pub(crate) fn inbound(&self, component: &str) -> Result<Option<Inbound>> {
         let resolved = self.resolve(component, Way::Inbound)?;
-        Ok(resolved.map(|(timeout, retry, breaker)| Inbound { timeout, retry, breaker }))
+        let counts = Arc::default();
+        Ok(resolved.map(|(timeout, retry, breaker)| Inbound { timeout, retry, breaker, counts }))
     }
 
     #[expect(clippy::type_complexity, reason = "the three parts of a policy, taken apart at once")]

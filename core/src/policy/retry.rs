@@ -62,7 +62,7 @@ impl Matching {
     pub(crate) const ALL: Self = Self { http: Codes(None), grpc: Codes(None) };
 
     /// Errors without a status, such as those of the connection, are not restricted.
-    fn covers(&self, status: Option<Status>) -> bool {
+    pub(crate) fn covers(&self, status: Option<Status>) -> bool {
         match status {
             None => true,
             Some(Status::Http(code)) => self.http.covers(code),
@@ -118,13 +118,28 @@ mod tests {
         assert_eq!(covered, [429, 500, 501, 502]);
         assert!(Codes::parse("", 100, 599).expect("all").covers(100));
         assert!(Codes::parse("0-16", 0, 16).expect("codes").covers(16));
+        let codes = Codes::parse("200,201,202,203,204,300-309,400,500,505-509", 100, 599).expect("codes");
+        assert!([200, 204, 300, 400, 500, 509].into_iter().all(|code| codes.covers(code)));
+        assert!([310, 205, 504].into_iter().all(|code| !codes.covers(code)));
     }
 
     #[test]
     fn bad_codes_are_refused() {
-        for text in
-            ["99", "600", "500-", "-", ",", "500,", "429, 500", "502-500", "+429", "4xx", "500-501-502"]
-        {
+        for text in [
+            "99",
+            "600",
+            "500-",
+            "-",
+            ",",
+            "500,",
+            "429, 500",
+            "502-500",
+            "+429",
+            "4xx",
+            "500-501-502",
+            "399-299",
+            "1,2",
+        ] {
             assert!(Codes::parse(text, 100, 599).is_err(), "{text}");
         }
         assert!(Codes::parse("17", 0, 16).is_err());

@@ -89,7 +89,13 @@ fn call_for(time: Duration) -> Call {
 }
 
 fn plain() -> Outbound {
-    Outbound { timeout: None, retry: None, breaker: None, longest_pause: Duration::MAX }
+    Outbound {
+        timeout: None,
+        retry: None,
+        breaker: None,
+        longest_pause: Duration::MAX,
+        counts: Arc::default(),
+    }
 }
 
 /// Retries after one second each time.

@@ -15,15 +15,20 @@ use crate::engine::Reload;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::Health;
 use crate::instances::Opened;
-use crate::policy::Outbound;
+use crate::policy::{Outbound, PolicyReport};
 use crate::telemetry;
 
 /// A client's components: its own, and its share of the engine.
 pub(crate) struct Embedded(Arc<View>);
 
 impl Embedded {
-    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>, hot_reload: bool) -> Result<Self> {
-        Ok(Self(View::open(resources, app_id, hot_reload)?))
+    pub(crate) fn open(
+        resources: &[PathBuf],
+        app_id: Option<&str>,
+        hot_reload: bool,
+        denied: Vec<String>,
+    ) -> Result<Self> {
+        Ok(Self(View::open(resources, app_id, hot_reload, denied)?))
     }
 }
 
@@ -39,6 +44,10 @@ impl Transport for Embedded {
 
     fn components(&self) -> Vec<ComponentInfo> {
         self.0.components()
+    }
+
+    fn policies(&self) -> PolicyReport {
+        self.0.policies()
     }
 
     fn faults(&self) -> Vec<Error> {

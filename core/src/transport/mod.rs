@@ -13,7 +13,7 @@ use crate::dispatch::{HandOut, Subscription};
 use crate::engine::Reload;
 use crate::error::{Error, ErrorCode, Result};
 use crate::health::State;
-use crate::policy::Ledger;
+use crate::policy::{Ledger, PolicyReport};
 
 pub(crate) use embedded::{Embedded, Guarded};
 
@@ -79,6 +79,8 @@ pub struct ComponentInfo {
     /// How often a call of it is attempted at most, and how long that takes, within the caller's deadline; `None` for
     /// what does not send.
     pub retries: Option<Ledger>,
+    /// Which live object it is: a component that is loaded anew has another number.
+    pub number: u64,
     /// How it is: the worse of its output and of what is subscribed to it.
     pub state: State,
     /// Why it cannot be used, or the last error of its connection.
@@ -96,6 +98,9 @@ pub(crate) trait Transport: Send + Sync + 'static {
 
     /// All components and how they are.
     fn components(&self) -> Vec<ComponentInfo>;
+
+    /// What policies did.
+    fn policies(&self) -> PolicyReport;
 
     /// Documents that were left out, and settings that look wrong.
     fn faults(&self) -> Vec<Error>;

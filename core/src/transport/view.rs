@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineLease, Follower};
 use crate::error::{Error, ErrorCode, Result};
 use crate::instances::{Instance, Instances, Readiness};
 use crate::manifest::{Identity, Manifest};
+use crate::policy::PolicyReport;
 
 /// The pause between two looks of somebody who waits for components to be ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -40,9 +41,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn open(resources: &[PathBuf], app_id: Option<&str>, hot_reload: bool) -> Result<Arc<Self>> {
+    pub(crate) fn open(
+        resources: &[PathBuf],
+        app_id: Option<&str>,
+        hot_reload: bool,
+        denied: Vec<String>,
+    ) -> Result<Arc<Self>> {
         let view = Arc::new(Self {
-            engine: Engine::lease(resources, app_id, hot_reload)?,
+            engine: Engine::lease(resources, app_id, hot_reload, denied)?,
             app_id: app_id.map(str::to_owned),
             own: Instances::default(),
             hidden: ArcSwap::default(),
@@ -83,6 +89,12 @@ impl View {
         all.extend(self.engine.instances.all().into_iter().filter(is_seen));
         all.sort_unstable_by(|first, second| first.name().cmp(second.name()));
         all
+    }
+
+    /// What the policies of all components did.
+    pub(crate) fn policies(&self) -> PolicyReport {
+        let uses = self.instances().iter().flat_map(|one| one.policy_uses()).collect();
+        PolicyReport { documents: self.engine.policies.load().documents.clone(), uses }
     }
 
     fn not_found(&self, name: &str) -> Error {

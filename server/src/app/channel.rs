@@ -8,6 +8,7 @@ use super::http::HttpApp;
 use super::input::Input;
 use super::outcome::Answer;
 use crate::options::{AppProtocol, Options};
+use crate::trace::Tracing;
 
 pub(super) struct Channel {
     protocol: Protocol,
@@ -23,10 +24,10 @@ enum Protocol {
 }
 
 impl Channel {
-    pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
+    pub(super) fn new(options: &Options, port: u16, tracing: Tracing) -> Result<Self, String> {
         let protocol = match options.protocol() {
-            AppProtocol::Grpc | AppProtocol::Grpcs => Protocol::Grpc(GrpcApp::new(options, port)?),
-            _ => Protocol::Http(Box::new(HttpApp::new(options, port)?)),
+            AppProtocol::Grpc | AppProtocol::Grpcs => Protocol::Grpc(GrpcApp::new(options, port, tracing)?),
+            _ => Protocol::Http(Box::new(HttpApp::new(options, port, tracing)?)),
         };
         let permits = options.concurrency().map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Self { protocol, port, permits, probe_timeout: options.app_binding_options_timeout })

@@ -20,7 +20,7 @@ use crate::proto::BindingEventRequest;
 use crate::proto::app_callback_client::AppCallbackClient;
 use crate::proto::app_callback_health_check_client::AppCallbackHealthCheckClient;
 use crate::proto::binding_event_response::BindingEventConcurrency;
-use crate::trace::{self, Span};
+use crate::trace::{self, Tracing};
 
 /// How long the application may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -29,10 +29,11 @@ pub(super) struct GrpcApp {
     channel: Channel,
     token: Option<AsciiMetadataValue>,
     longest_answer: usize,
+    tracing: Tracing,
 }
 
 impl GrpcApp {
-    pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
+    pub(super) fn new(options: &Options, port: u16, tracing: Tracing) -> Result<Self, String> {
         let is_secure = options.protocol() == AppProtocol::Grpcs;
         let scheme = if is_secure { "https" } else { "http" };
         let base = format!("{scheme}://{}:{port}", super::http::host(&options.app_channel_address));
@@ -44,7 +45,7 @@ impl GrpcApp {
             endpoint.connect_lazy()
         };
         let token = options.app_token.as_ref().and_then(|token| token.expose().parse().ok());
-        Ok(Self { channel, token, longest_answer: options.max_body_size.0.unwrap_or(usize::MAX) })
+        Ok(Self { channel, token, longest_answer: options.body_limit().unwrap_or(usize::MAX), tracing })
     }
 
     pub(super) async fn wants(&self, input: &Input) -> Result<bool, String> {
@@ -72,11 +73,13 @@ impl GrpcApp {
             metadata: texts.collect(),
         });
         let text = |name| metadata.get(name);
-        let span = Span::below(text(trace::TRACEPARENT).as_deref(), text(trace::TRACESTATE).as_deref());
-        let binary = BinaryMetadataValue::from_bytes(&span.binary());
-        request.metadata_mut().insert_bin("grpc-trace-bin", binary);
-        if let Ok(value) = span.traceparent.parse() {
-            request.metadata_mut().insert(trace::TRACEPARENT, value);
+        let (parent, state) = (text(trace::TRACEPARENT), text(trace::TRACESTATE));
+        if let Some(span) = self.tracing.below(parent.as_deref(), state.as_deref()) {
+            let binary = BinaryMetadataValue::from_bytes(&span.binary());
+            request.metadata_mut().insert_bin("grpc-trace-bin", binary);
+            if let Ok(value) = span.traceparent.parse() {
+                request.metadata_mut().insert(trace::TRACEPARENT, value);
+            }
         }
         let mut client =
             AppCallbackClient::new(self.channel.clone()).max_decoding_message_size(self.longest_answer);

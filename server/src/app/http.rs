@@ -18,7 +18,7 @@ use super::outcome::Answer;
 use super::tls;
 use crate::http::TOKEN;
 use crate::options::{AppProtocol, Options};
-use crate::trace::{self, Span};
+use crate::trace::{self, Tracing};
 
 /// What a path cannot hold.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -69,10 +69,11 @@ pub(super) struct HttpApp {
     token: Option<HeaderValue>,
     health_path: String,
     longest_answer: usize,
+    tracing: Tracing,
 }
 
 impl HttpApp {
-    pub(super) fn new(options: &Options, port: u16) -> Result<Self, String> {
+    pub(super) fn new(options: &Options, port: u16, tracing: Tracing) -> Result<Self, String> {
         let protocol = options.protocol();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -91,7 +92,8 @@ impl HttpApp {
                 token
             }),
             health_path: path(&options.app_health_check_path),
-            longest_answer: options.max_body_size.0.unwrap_or(LONGEST_ANSWER),
+            longest_answer: options.body_limit().unwrap_or(LONGEST_ANSWER),
+            tracing,
         })
     }
 
@@ -114,7 +116,8 @@ impl HttpApp {
     pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, String> {
         // No data at all arrives as Dapr sends it.
         let body = event.body().as_bytes().cloned().unwrap_or(Bytes::from_static(b"null"));
-        let request = self.request(Method::POST, &target(input), headers(event.metadata()), body)?;
+        let request =
+            self.request(Method::POST, &target(input), headers(event.metadata(), self.tracing), body)?;
         let answer = self.send(request).await?;
         let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer::Http {
@@ -185,7 +188,7 @@ fn path(text: &str) -> String {
 
 /// Each entry of the metadata as a header. Names and values that cannot be one are left out: a record must not be held
 /// by what its sender wrote into it.
-fn headers(metadata: &Metadata) -> HeaderMap {
+fn headers(metadata: &Metadata, tracing: Tracing) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(metadata.len() + 4);
     for (name, value) in metadata.iter().take(MOST_HEADERS) {
         let lower = name.to_ascii_lowercase();
@@ -202,7 +205,9 @@ fn headers(metadata: &Metadata) -> HeaderMap {
         }
     }
     let text = |name| metadata.get(name);
-    let span = Span::below(text(trace::TRACEPARENT).as_deref(), text(trace::TRACESTATE).as_deref());
+    let (parent, state) = (text(trace::TRACEPARENT), text(trace::TRACESTATE));
+    // Without spans the sender's own context goes on as it is.
+    let Some(span) = tracing.below(parent.as_deref(), state.as_deref()) else { return headers };
     headers.remove(trace::TRACESTATE);
     let context = [(trace::TRACEPARENT, Some(span.traceparent)), (trace::TRACESTATE, span.tracestate)];
     for (name, value) in context {
@@ -252,7 +257,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let headers = headers(&metadata);
+        let headers = headers(&metadata, Tracing::new(Some(0.5)));
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["__offset", "bindings", "dapr-grpc-status", "dapr-path", "traceparent", "umlaut"]);

@@ -109,7 +109,7 @@ impl Delivery {
             }
             let began = Instant::now();
             let outcome = self.one(&event).await;
-            let is_handled = matches!(outcome, Outcome::Ack | Outcome::Emit(_));
+            let is_handled = matches!(outcome, Outcome::Ack | Outcome::Reply(_) | Outcome::Emit(_));
             self.sidecar.metrics.delivered(&self.input.name, is_handled, began.elapsed());
             if let Outcome::Retry { cause: Some(cause), .. } = &outcome {
                 tracing::warn!(target: "bindwright", binding = self.input.name, attempt = event.attempt(),

@@ -58,7 +58,7 @@ impl Inputs {
             sidecar.set_ready();
             return Ok(Self { stop, health, task: None });
         };
-        let channel = Arc::new(Channel::new(options, port)?);
+        let channel = Arc::new(Channel::new(options, port, sidecar.tracing)?);
         let life = live(sidecar.clone(), channel, stop.subscribe(), healthy, health.clone());
         Ok(Self { stop, health, task: Some(tokio::spawn(life)) })
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bindwright::{Emission, Event, Outcome, Request};
+use bindwright::{Body, Cause, Emission, Event, Outcome, Request, Status};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -47,7 +47,7 @@ struct Follows {
     state: Option<Vec<IgnoredAny>>,
 }
 
-/// What is sent where; nowhere without names.
+/// What is sent where; without names it is an answer to whoever sent the event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outputs {
     pub(super) to: Vec<String>,
@@ -60,7 +60,7 @@ pub(super) async fn of(sidecar: &Sidecar, event: &Event, answer: Answer) -> Outc
         Answer::Http { status, retry_after, body } if !(200..300).contains(&status) => {
             return refused(status, retry_after, &body);
         }
-        Answer::Http { body, .. } => match read(&body) {
+        Answer::Http { body, .. } => match read(body) {
             Ok(read) => read,
             Err(text) => return Outcome::failed("INVALID_REPLY", text),
         },
@@ -71,7 +71,8 @@ pub(super) async fn of(sidecar: &Sidecar, event: &Event, answer: Answer) -> Outc
             not saved: there is no state store here, and Dapr does not save it either");
     }
     if outputs.to.is_empty() {
-        return Outcome::Ack;
+        // For whoever sent the event, where its backend takes answers.
+        return if outputs.data.is_empty() { Outcome::Ack } else { Outcome::Reply(Body::from(outputs.data)) };
     }
     if outputs.in_parallel {
         return send_together(sidecar, event, outputs).await;
@@ -88,23 +89,22 @@ fn refused(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
     let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let text =
         format!("fails to send binding event to http app channel, status code: {status} body: {shown}");
-    match Outcome::failed(format!("APP_STATUS_{status}"), text) {
-        Outcome::Retry { cause, .. } => Outcome::Retry { after: retry_after, cause },
-        other => other,
-    }
+    let cause = Cause::new(format!("APP_STATUS_{status}"), text).with_status(Status::Http(status));
+    Outcome::Retry { after: retry_after, cause: Some(Box::new(cause)) }
 }
 
 /// The outputs that an answer asks for, and whether it has state. What is no JSON object with a list of names is the
 /// application's own affair.
-fn read(body: &[u8]) -> Result<(Outputs, bool), String> {
+fn read(body: Bytes) -> Result<(Outputs, bool), String> {
+    let whole = |body, has_state| Ok((Outputs { data: body, ..Outputs::default() }, has_state));
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Ok((Outputs::default(), false));
+        return whole(body, false);
     }
-    let Ok(follows) = serde_json::from_slice::<Follows>(body) else { return Ok((Outputs::default(), false)) };
+    let Ok(follows) = serde_json::from_slice::<Follows>(&body) else { return whole(body, false) };
     let has_state = follows.state.is_some_and(|state| !state.is_empty());
     let to = follows.to.unwrap_or_default();
     if to.is_empty() {
-        return Ok((Outputs::default(), has_state));
+        return whole(body, has_state);
     }
     let in_parallel = follows.concurrency.is_some_and(|how| how.eq_ignore_ascii_case("parallel"));
     Ok((Outputs { to, data: envelope::canonical(&follows.data)?.into(), in_parallel }, has_state))
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn outputs(body: &str) -> Outputs {
-        read(body.as_bytes()).unwrap().0
+        read(Bytes::copy_from_slice(body.as_bytes())).unwrap().0
     }
 
     #[test]
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn state_is_noticed() {
-        assert!(read(br#"{"state":[{"key":"a"}]}"#).unwrap().1);
-        assert!(!read(br#"{"state":[]}"#).unwrap().1);
+        assert!(read(Bytes::from_static(br#"{"state":[{"key":"a"}]}"#)).unwrap().1);
+        assert!(!read(Bytes::from_static(br#"{"state":[]}"#)).unwrap().1);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let mut asked = 0;
         for _ in 0..50_000 {
             let body: String = (0..random.usize(1..10)).map(|_| parts[random.usize(..parts.len())]).collect();
-            if let Ok((outputs, _)) = read(body.as_bytes()) {
+            if let Ok((outputs, _)) = read(Bytes::from(body.clone())) {
                 // What is sent on is JSON, whatever was answered.
                 let is_json = serde_json::from_slice::<Value>(&outputs.data).is_ok();
                 assert!(outputs.to.is_empty() || is_json, "{seed}: {body}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bindwright::Metadata;
+use bindwright::{Error, Metadata};
 use http::HeaderMap;
 use tonic::metadata::{AsciiMetadataKey, BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
@@ -31,14 +31,17 @@ impl Dapr for Api {
         let (sent, _, asked) = request.into_parts();
         let headers = sent.into_headers();
         let began = Instant::now();
-        let baggage = trace::baggage(&headers).map_err(Status::invalid_argument)?;
-        let span = Span::of_request(&headers);
+        let tracing = self.0.tracing;
+        let code = if tracing.is_on() { Code::InvalidArgument } else { Code::Unknown };
+        let baggage = trace::baggage(&headers).map_err(|text| Status::new(code, text))?;
+        let span = tracing.of_request(&headers);
+        let span = span.as_ref();
         let InvokeBindingRequest { name, data, metadata, operation } = asked;
         let asked = Asked {
             name: &name,
             operation: &operation,
             data,
-            metadata: with_context(metadata, &headers, &span, baggage),
+            metadata: with_context(metadata, &headers, span, baggage),
             deadline: deadline(&headers, began),
         };
         match invoke::run(&self.0, asked).await {
@@ -49,13 +52,14 @@ impl Dapr for Api {
                 };
                 let metadata: HashMap<_, _> = reply.metadata.iter().map(texts).collect();
                 let mut response = Response::new(InvokeBindingResponse { data, metadata });
-                for (name, value) in reply.metadata.iter().take(invoke::MOST_HEADERS) {
-                    put(response.metadata_mut(), &format!("metadata.{name}"), &value.text());
-                }
-                put_span(response.metadata_mut(), &span);
+                put_all(response.metadata_mut(), &reply.metadata);
+                put_span(response.metadata_mut(), span);
                 Ok(response)
             }
-            Err(refused) => Err(failed(&name, &refused, &span)),
+            Err(refused) => {
+                self.0.metrics.failed(invoke::REASON);
+                Err(failed(&name, &refused, span))
+            }
         }
     }
 
@@ -97,12 +101,12 @@ impl Dapr for Api {
 fn with_context(
     asked: HashMap<String, String>,
     headers: &HeaderMap,
-    span: &Span,
+    span: Option<&Span>,
     baggage: Option<String>,
 ) -> Metadata {
     let names_trace = asked.contains_key(trace::TRACEPARENT);
     let mut metadata: Metadata = asked.into_iter().collect();
-    if headers.contains_key(trace::TRACEPARENT) || !names_trace {
+    if let Some(span) = span.filter(|_| headers.contains_key(trace::TRACEPARENT) || !names_trace) {
         metadata = span.put_into(metadata);
     }
     if let Some(baggage) = baggage.filter(|_| metadata.value(trace::BAGGAGE).is_none()) {
@@ -116,18 +120,28 @@ fn deadline(headers: &HeaderMap, began: Instant) -> Option<Instant> {
     began.checked_add(timeout)
 }
 
-fn failed(name: &str, refused: &Refused, span: &Span) -> Status {
+fn failed(name: &str, refused: &Refused, span: Option<&Span>) -> Status {
     let explained = refused.cause.as_ref().map(invoke::explanations).unwrap_or_default();
     let info: HashMap<_, _> =
         explained.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let details = ErrorDetails::with_error_info(invoke::REASON, DOMAIN, info);
     let message = invoke::message(name, &refused.text);
     let mut status = Status::with_error_details(Code::Internal, message, details);
+    if let Some(metadata) = refused.cause.as_ref().and_then(Error::reply_metadata) {
+        put_all(status.metadata_mut(), metadata);
+    }
     for (name, value) in &explained {
         put(status.metadata_mut(), name, value);
     }
     put_span(status.metadata_mut(), span);
     status
+}
+
+/// The metadata of a reply.
+fn put_all(metadata: &mut MetadataMap, reply: &Metadata) {
+    for (name, value) in reply.iter().take(invoke::MOST_HEADERS) {
+        put(metadata, &format!("metadata.{name}"), &value.text());
+    }
 }
 
 /// Names and values that cannot be metadata of gRPC are left out.
@@ -138,8 +152,10 @@ fn put(metadata: &mut MetadataMap, name: &str, value: &str) {
     }
 }
 
-fn put_span(metadata: &mut MetadataMap, span: &Span) {
-    metadata.insert_bin("grpc-trace-bin", BinaryMetadataValue::from_bytes(&span.binary()));
+fn put_span(metadata: &mut MetadataMap, span: Option<&Span>) {
+    if let Some(span) = span {
+        metadata.insert_bin("grpc-trace-bin", BinaryMetadataValue::from_bytes(&span.binary()));
+    }
 }
 
 fn app(app: App) -> AppConnectionProperties {

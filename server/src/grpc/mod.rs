@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::configuration::{Part, Protocol};
 use crate::limits::Metered;
 use crate::proto;
 use crate::proto::dapr_server::DaprServer;
@@ -36,7 +37,7 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// All services, with what stands before them.
 pub(crate) async fn services(sidecar: &Arc<Sidecar>) -> Result<Router, String> {
-    let most = sidecar.options.max_body_size.0.unwrap_or(usize::MAX);
+    let most = sidecar.options.body_limit().unwrap_or(usize::MAX);
     let api = DaprServer::new(api::Api(sidecar.clone()))
         .max_decoding_message_size(most)
         .max_encoding_message_size(most);
@@ -74,6 +75,9 @@ async fn guard(State(sidecar): State<Arc<Sidecar>>, mut request: Request, next: 
         }
     }
     request.headers_mut().remove(http_api::TOKEN);
+    if part(request.uri().path()).is_some_and(|part| !sidecar.configuration.has(part, Protocol::Grpc)) {
+        return refuse(Status::unimplemented("requested endpoint is not available"));
+    }
     let charge = Arc::new(Mutex::new(sidecar.budget.charge()));
     let patience = sidecar.options.slow_client_timeout;
     let request = request.map(|body| Body::new(Metered::new(body, charge.clone(), patience)));
@@ -86,6 +90,20 @@ async fn guard(State(sidecar): State<Arc<Sidecar>>, mut request: Request, next: 
         response.headers_mut().insert("grpc-status", HeaderValue::from_static("8"));
     }
     response
+}
+
+/// The part of the API that a method is of, where it can be switched off.
+fn part(path: &str) -> Option<Part> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    if service != <DaprServer<api::Api> as NamedService>::NAME {
+        return None;
+    }
+    match method {
+        "InvokeBinding" => Some(Part::Bindings),
+        "GetMetadata" | "SetMetadata" => Some(Part::Metadata),
+        "Shutdown" => Some(Part::Shutdown),
+        _ => None,
+    }
 }
 
 fn refuse(status: Status) -> Response {

@@ -3,20 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
 use bindwright::{Error, Metadata, Reply};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use hyper::body::Incoming;
 
-use super::{Shared, error, json, path, plain, status, unread};
+use super::answers::{error, json, plain, status, unread};
+use super::{Request, Response, path};
 use crate::envelope::Envelope;
 use crate::invoke::{self, Asked};
 use crate::limits;
 use crate::sidecar::Sidecar;
 use crate::trace::{self, Span};
 
-pub(super) async fn invoke(State(sidecar): Shared, request: Request) -> Response {
+pub(super) async fn invoke(sidecar: &Arc<Sidecar>, request: Request) -> Response {
     let name = match path::last_segment(request.uri().path()) {
         Ok(name) => name,
         Err(text) => return plain(StatusCode::BAD_REQUEST, text),
@@ -24,17 +23,22 @@ pub(super) async fn invoke(State(sidecar): Shared, request: Request) -> Response
     let (head, body) = request.into_parts();
     let baggage = match trace::baggage(&head.headers) {
         Ok(baggage) => baggage,
-        Err(text) => return plain(StatusCode::BAD_REQUEST, text),
+        Err(text) if sidecar.tracing.is_on() => return plain(StatusCode::BAD_REQUEST, text),
+        Err(text) => return error(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", &text),
     };
-    let span = Span::of_request(&head.headers);
-    let mut response = ask(&sidecar, name, body, &span, baggage.as_deref()).await;
+    let span = sidecar.tracing.of_request(&head.headers);
+    let mut response = ask(sidecar, name, body, span.as_ref(), baggage.as_deref()).await;
+    let Some(span) = &span else { return response };
     let headers = response.headers_mut();
-    put(headers, trace::TRACEPARENT, &span.traceparent);
-    if let Some(state) = &span.tracestate {
-        put(headers, trace::TRACESTATE, state);
-    }
-    if let Some(baggage) = &baggage {
-        put(headers, trace::BAGGAGE, baggage);
+    let context = [
+        (trace::TRACEPARENT, Some(&span.traceparent)),
+        (trace::TRACESTATE, span.tracestate.as_ref()),
+        (trace::BAGGAGE, baggage.as_ref()),
+    ];
+    for (name, value) in context {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
     response
 }
@@ -42,13 +46,13 @@ pub(super) async fn invoke(State(sidecar): Shared, request: Request) -> Response
 async fn ask(
     sidecar: &Arc<Sidecar>,
     name: String,
-    body: Body,
-    span: &Span,
+    body: Incoming,
+    span: Option<&Span>,
     baggage: Option<&str>,
 ) -> Response {
     let options = &sidecar.options;
     let charge = sidecar.budget.charge();
-    let read = limits::read(body, options.max_body_size.0, charge, options.slow_client_timeout).await;
+    let read = limits::read(body, options.body_limit(), charge, options.slow_client_timeout).await;
     // The charge lives until the call is over: the data does.
     let (body, _charge) = match read {
         Ok(read) => read,
@@ -62,7 +66,10 @@ async fn ask(
         }
     };
     drop(body);
-    let mut metadata = span.put_into(envelope.metadata);
+    let mut metadata = envelope.metadata;
+    if let Some(span) = span {
+        metadata = span.put_into(metadata);
+    }
     if let Some(baggage) = baggage {
         metadata = trace::without(metadata, &[trace::BAGGAGE]);
         metadata.add(trace::BAGGAGE, baggage.to_owned());
@@ -105,6 +112,9 @@ fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) {
 
 /// What the body cannot say in two members.
 fn explain(headers: &mut HeaderMap, error: &Error) {
+    if let Some(metadata) = error.reply_metadata() {
+        put_metadata(headers, metadata);
+    }
     for (name, value) in invoke::explanations(error) {
         put(headers, name, &value);
     }

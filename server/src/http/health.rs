@@ -1,19 +1,18 @@
 //! `GET /v1.0/healthz` and `/v1.0/healthz/outbound`.
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use super::{Shared, error, status};
+use super::Response;
+use super::answers::{error, status};
+use crate::sidecar::Sidecar;
 
 /// Whether everything is up, the application included.
-pub(super) async fn all(State(sidecar): Shared, RawQuery(query): RawQuery) -> Response {
+pub(super) fn all(sidecar: &Sidecar, query: Option<&str>) -> Response {
     if !sidecar.is_ready() {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "ERR_HEALTH_NOT_READY", "dapr is not ready: [app]");
     }
-    let wanted =
-        query.as_deref().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("appid=")));
+    let wanted = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("appid=")));
     let is_other = wanted.is_some_and(|id| percent_decode_str(id).decode_utf8_lossy() != sidecar.app_id());
     if is_other {
         let message = "dapr app-id does not match";
@@ -23,7 +22,7 @@ pub(super) async fn all(State(sidecar): Shared, RawQuery(query): RawQuery) -> Re
 }
 
 /// Whether outputs can be called: the port opens only when they can, and until the end begins.
-pub(super) async fn outbound(State(sidecar): Shared) -> Response {
+pub(super) fn outbound(sidecar: &Sidecar) -> Response {
     if sidecar.is_ending() {
         let message = "dapr outbound is not ready";
         return error(StatusCode::INTERNAL_SERVER_ERROR, "ERR_OUTBOUND_HEALTH_NOT_READY", message);

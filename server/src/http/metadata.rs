@@ -1,16 +1,14 @@
 //! `GET /v1.0/metadata` and `PUT /v1.0/metadata/{key}`.
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, error, path, plain, status, unread};
+use super::answers::{error, json as answer, plain, status, unread};
+use super::{Request, Response, path};
 use crate::limits;
-use crate::sidecar::Health;
+use crate::sidecar::{Health, Sidecar};
 
-pub(super) async fn get(State(sidecar): Shared) -> Response {
+pub(super) fn get(sidecar: &Sidecar) -> Response {
     let about = sidecar.about();
     let mut whole = Map::new();
     whole.insert("id".to_owned(), about.id.into());
@@ -36,7 +34,7 @@ pub(super) async fn get(State(sidecar): Shared) -> Response {
         }
         whole.insert("appConnectionProperties".to_owned(), properties.into());
     }
-    super::json(StatusCode::OK, Value::from(whole).to_string())
+    answer(StatusCode::OK, Value::from(whole).to_string())
 }
 
 fn for_programs(health: &Health) -> Value {
@@ -44,15 +42,14 @@ fn for_programs(health: &Health) -> Value {
         "healthProbeTimeout": health.timeout, "healthThreshold": health.threshold })
 }
 
-pub(super) async fn put(State(sidecar): Shared, request: Request) -> Response {
+pub(super) async fn put(sidecar: &Sidecar, request: Request) -> Response {
     let key = match path::last_segment(request.uri().path()) {
         Ok(key) => key,
-        Err(text) => return plain(StatusCode::BAD_REQUEST, Body::from(text)),
+        Err(text) => return plain(StatusCode::BAD_REQUEST, text),
     };
     let options = &sidecar.options;
     let charge = sidecar.budget.charge();
-    let read =
-        limits::read(request.into_body(), options.max_body_size.0, charge, options.slow_client_timeout);
+    let read = limits::read(request.into_body(), options.body_limit(), charge, options.slow_client_timeout);
     let body = match read.await {
         Ok((body, _)) => body,
         Err(cause) => return unread(cause, "failed reading the HTTP body"),

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use axum::extract::Request;
 use http::Uri;
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
+
+use super::Request;
 
 /// Cleans the path of a request, if there is anything to clean.
 pub(super) fn clean(mut request: Request) -> Request {

@@ -35,7 +35,8 @@ impl OutputBinding for Echo {
             "create" => Ok(Reply { body: request.body, metadata: request.metadata }),
             "fail" => Err(Error::new(ErrorCode::Unavailable, "the backend is away")),
             "status" => {
-                Err(Error::new(ErrorCode::Backend, "received status code 404").status(Status::Http(404)))
+                let error = Error::new(ErrorCode::Backend, "received status code 404");
+                Err(error.status(Status::Http(404)).metadata(request.metadata))
             }
             _ => Ok(Reply { body: Body::None, metadata: request.metadata }),
         }
@@ -93,6 +94,13 @@ impl Fixture {
         std::fs::remove_file(self.folder.path().join(format!("{name}.yaml"))).unwrap();
     }
 
+    /// Writes a Configuration and names it in the flags; `spec` is YAML.
+    pub fn configuration(self, spec: &str) -> Self {
+        let path = self.folder.path().join("configuration.yml");
+        std::fs::write(&path, format!("kind: Configuration\nspec: {spec}\n")).unwrap();
+        self.flags(&["--config", path.to_str().unwrap()])
+    }
+
     pub fn file(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
@@ -137,7 +145,7 @@ impl Fixture {
         let base = format!("http://{}", server.http_addresses()[0]);
         let grpc = format!("http://{}", server.grpc_addresses()[0]);
         let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let (ender, metrics) = (server.ender(), server.metrics_addresses()[0]);
+        let (ender, metrics) = (server.ender(), server.metrics_addresses().first().copied());
         Ok(Running { base, grpc, http, run: tokio::spawn(server.run()), ender, metrics })
     }
 
@@ -152,7 +160,7 @@ pub struct Running {
     pub grpc: String,
     pub run: JoinHandle<Ending>,
     pub ender: Ender,
-    metrics: SocketAddr,
+    metrics: Option<SocketAddr>,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -223,9 +231,13 @@ impl Running {
         self.invoke(queue, r#"{"operation":"size"}"#).await.json().as_u64().unwrap()
     }
 
+    pub fn tells_metrics(&self) -> bool {
+        self.metrics.is_some()
+    }
+
     /// What Prometheus would read.
     pub async fn scrape(&self) -> String {
-        let uri = format!("http://{}/", self.metrics).parse().unwrap();
+        let uri = format!("http://{}/", self.metrics.unwrap()).parse().unwrap();
         let answer = self.http.get(uri).await.unwrap();
         String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }

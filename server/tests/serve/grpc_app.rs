@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 use super::fixture::{Fixture, Running, until};
 
 /// What an application does with an event, knowing how many it saw before.
-type Answer = fn(&BindingEventRequest, usize) -> Result<BindingEventResponse, Status>;
+pub type Answer = fn(&BindingEventRequest, usize) -> Result<BindingEventResponse, Status>;
 
 #[derive(Clone)]
 struct TestApp(Arc<Inside>);
@@ -74,6 +74,11 @@ impl AppCallbackHealthCheck for TestApp {
             Err(Status::unavailable("ill"))
         }
     }
+}
+
+/// An application that wants everything of its list; its port.
+pub async fn answering(answer: Answer) -> u16 {
+    TestApp::start(answer, 0, true).await.1
 }
 
 impl TestApp {

@@ -70,6 +70,7 @@ impl Reader<'_> {
             return Some(Policies::default());
         }
         let mut policies = Policies::default();
+        policies.documents.push(self.keep(fields::text_field(metadata, "name"))?);
         self.warn_of_unknown(root, "", &["apiVersion", "kind", "metadata", "scopes", "spec"]);
         let Some(spec) = self.section(root, "", "spec", &["policies", "targets"]) else {
             return Some(policies);

@@ -2,6 +2,7 @@
 
 mod files;
 mod hostile;
+mod plain;
 mod references;
 mod scalars;
 mod templates;

@@ -1,16 +1,24 @@
 //! What `bindwright serve` can be told: the flags of daprd that apply, by their names and with their defaults.
 //!
 //! Where Dapr listens on every interface, this listens on loopback until `--dapr-listen-addresses` says otherwise.
-//! Tokens come from the environment only, so that no list of processes shows them. Tests are below.
+//! Tokens come from the environment only, so that no list of processes shows them. Of a flag that is given twice the last
+//! one counts, unless it is a list; `values.rs` reads values, `elsewhere.rs` has the flags about what is not here.
+
+mod elsewhere;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bindwright::component::{ByteSize, Seconds};
-use clap::{Args, ValueEnum};
-use serde::Deserialize;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error as ValueError, StrDeserializer};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::configuration::Configuration;
+pub use elsewhere::Elsewhere;
+pub use values::MaxBodySize;
+use values::{byte_size, max_body_size, options_timeout, time_span};
 
 /// How the application is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,10 +48,6 @@ impl AppProtocol {
     }
 }
 
-/// The most that a request may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MaxBodySize(pub Option<usize>);
-
 /// What a server is started with. Names and defaults are those of Dapr unless said otherwise.
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::doc_markdown, clippy::struct_excessive_bools)] // help texts; flags
@@ -61,13 +65,15 @@ pub struct Options {
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub app_channel_address: String,
     /// The same as `--app-protocol https`
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub app_ssl: bool,
     /// How many events and probes the application gets at once; 0 or less means no limit
     #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     pub app_max_concurrency: i64,
     /// Receive only while the application says that it is well
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_default_value = true, value_name = "BOOL")]
     pub enable_app_health_check: bool,
     /// Where it is asked
     #[arg(long, value_name = "PATH", default_value = "/healthz")]
@@ -96,6 +102,17 @@ pub struct Options {
     /// The port of the metrics for Prometheus; 0 takes a free one [default: 9090, or none where that is taken]
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
+    /// Tell metrics at all; a Configuration can switch them off as well [default: true]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_default_value = true, value_name = "BOOL")]
+    pub enable_metrics: bool,
+    /// The address of the metrics [default: those of the API]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen_address: Option<String>,
+    /// Listen on Unix sockets in this folder, instead of the ports of the API: dapr-ID-http.socket and
+    /// dapr-ID-grpc.socket, where ID is the app id
+    #[arg(long, short = 'u', value_name = "FOLDER")]
+    pub unix_domain_socket: Option<PathBuf>,
     /// The addresses to listen on, with commas between [default: 127.0.0.1 and, where there is one, ::1]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub dapr_listen_addresses: Vec<String>,
@@ -106,12 +123,33 @@ pub struct Options {
     /// The old name of `--resources-path`; counts where that is not given
     #[arg(long, value_name = "PATH", value_delimiter = ',', hide = true)]
     pub components_path: Vec<PathBuf>,
+    /// A file with a Configuration; may be given more than once, what a later one says counts
+    #[arg(long, short = 'c', value_name = "FILE", value_parser = Configuration::parse)]
+    pub config: Vec<Configuration>,
     /// The most that the body of a request may have: 4Mi, 500k, …; -1 means the default, 0 no limit
     #[arg(long, value_name = "SIZE", default_value = "4Mi", value_parser = max_body_size, allow_hyphen_values = true)]
     pub max_body_size: MaxBodySize,
+    /// The old name of `--max-body-size`, in MB; counts where that is not given
+    #[arg(long, value_name = "MB", hide = true, allow_negative_numbers = true)]
+    pub dapr_http_max_request_size: Option<i64>,
+    /// The old name of `--read-buffer-size`, in KB; counts where that is not given
+    #[arg(long, value_name = "KB", hide = true)]
+    pub dapr_http_read_buffer_size: Option<u32>,
     /// The most that the headers of a request may have; HTTP/1 grants another 4Ki
     #[arg(long, value_name = "SIZE", default_value = "4Ki", value_parser = byte_size)]
     pub read_buffer_size: usize,
+    /// Endpoints of the application that are not asked; of those that Dapr knows (`config`) none is asked here
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide = true)]
+    pub disable_init_endpoints: Vec<String>,
+    /// How often Dapr compares everything with its files; here that is done every second, whatever this says
+    #[arg(long, value_name = "TIME", value_parser = time_span, hide = true)]
+    pub hot_reload_reconcile_interval: Option<Duration>,
+    /// Where it runs; there is only one way
+    #[arg(long, value_parser = ["standalone"], default_value = "standalone", hide = true)]
+    pub mode: String,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
     /// How long the end may take when it was asked for: handlers finish, calls end
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub dapr_graceful_shutdown_seconds: u32,
@@ -123,10 +161,12 @@ pub struct Options {
         value_parser = ["error", "warn", "warning", "info", "debug", "fatal"])]
     pub log_level: String,
     /// Print log lines as JSON
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_default_value = true, value_name = "BOOL")]
     pub log_as_json: bool,
     /// Log every call of the API, as JSON
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_default_value = true, value_name = "BOOL")]
     pub enable_api_logging: bool,
     /// Not Dapr's: how many connections each port takes at once; what comes beyond them is refused
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -204,6 +244,30 @@ impl Options {
         usize::try_from(self.app_max_concurrency).ok().filter(|most| *most > 0)
     }
 
+    /// The most that the body of a request may have, the old flag included; `None` for no limit.
+    pub(crate) fn body_limit(&self) -> Option<usize> {
+        match self.dapr_http_max_request_size {
+            Some(size) if self.max_body_size == MaxBodySize::DEFAULT => match usize::try_from(size) {
+                Err(_) => MaxBodySize::DEFAULT.0,
+                Ok(size) => Some(size.saturating_mul(1 << 20)).filter(|size| *size > 0),
+            },
+            _ => self.max_body_size.0,
+        }
+    }
+
+    /// The most that the headers of a request may have, the old flag included.
+    pub(crate) fn header_limit(&self) -> usize {
+        match self.dapr_http_read_buffer_size {
+            Some(size) if self.read_buffer_size == 4 << 10 => (size as usize).saturating_mul(1 << 10),
+            _ => self.read_buffer_size,
+        }
+    }
+
+    /// What all Configurations say together.
+    pub(crate) fn configuration(&self) -> Configuration {
+        Configuration::together(&self.config)
+    }
+
     /// What contradicts itself.
     pub(crate) fn fault(&self) -> Option<String> {
         if let Some(port) = self.app_port.filter(|port| *port != 0) {
@@ -232,112 +296,4 @@ impl Options {
 
 fn secret(variable: &str) -> Option<Token> {
     std::env::var(variable).ok().and_then(Token::new)
-}
-
-fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
-    let text: StrDeserializer<'de, ValueError> = text.into_deserializer();
-    T::deserialize(text).map_err(|error| error.to_string())
-}
-
-fn time_span(text: &str) -> Result<Duration, String> {
-    read::<Seconds>(text).map(|seconds| seconds.0)
-}
-
-/// Nothing and less mean the default.
-fn options_timeout(text: &str) -> Result<Duration, String> {
-    let negative = text.trim_start().starts_with('-');
-    let given = if negative { Duration::ZERO } else { time_span(text)? };
-    Ok(if given.is_zero() { Duration::from_secs(3) } else { given })
-}
-
-fn byte_size(text: &str) -> Result<usize, String> {
-    let size = read::<ByteSize>(text)?.0;
-    usize::try_from(size).map_err(|_| format!("{size} bytes are more than this machine counts"))
-}
-
-fn max_body_size(text: &str) -> Result<MaxBodySize, String> {
-    match text.trim() {
-        "-1" => byte_size("4Mi").map(Some),
-        other => byte_size(other).map(|size| (size > 0).then_some(size)),
-    }
-    .map(MaxBodySize)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
-    fn parse(words: &[&str]) -> Result<Options, String> {
-        let words = ["serve"].into_iter().chain(words.iter().copied());
-        Line::try_parse_from(words).map(|line| line.options).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn defaults_are_those_of_dapr() {
-        let options = parse(&[]).unwrap();
-        assert_eq!((options.http_port(), options.grpc_port()), (3500, 50001));
-        assert_eq!(options.max_body_size, MaxBodySize(Some(4 << 20)));
-        assert_eq!(options.app_binding_options_timeout, Duration::from_secs(3));
-        assert_eq!((options.concurrency(), options.protocol()), (None, AppProtocol::Http));
-    }
-
-    #[test]
-    fn a_body_of_minus_one_has_the_default_limit_and_of_zero_none() {
-        let limit = |text| parse(&["--max-body-size", text]).unwrap().max_body_size.0;
-        assert_eq!(limit("-1"), Some(4 << 20));
-        assert_eq!(limit("0"), None);
-        assert_eq!(limit("10k"), Some(10_000));
-        assert!(parse(&["--max-body-size", "4KB"]).is_err());
-    }
-
-    #[test]
-    fn a_probe_time_of_nothing_or_less_is_three_seconds() {
-        for text in ["0", "-1s", "0s"] {
-            assert_eq!(options_timeout(text), Ok(Duration::from_secs(3)), "{text}");
-        }
-        assert_eq!(options_timeout("250ms"), Ok(Duration::from_millis(250)));
-    }
-
-    #[test]
-    fn old_flags_still_mean_what_they_did() {
-        let options = parse(&["--app-ssl", "--components-path", "a,b"]).unwrap();
-        assert_eq!(options.protocol(), AppProtocol::Https);
-        assert_eq!(options.resources(), Some(&vec![PathBuf::from("a"), PathBuf::from("b")]));
-    }
-
-    #[test]
-    fn ports_that_collide_and_ids_with_dots_are_refused() {
-        for words in [
-            &["--app-port", "3500"][..],
-            &["--app-port", "50001"],
-            &["--dapr-http-port", "9", "--dapr-grpc-port", "9"],
-            &["--app-id", "a.b"],
-            &[
-                "--enable-app-health-check",
-                "--app-health-probe-interval",
-                "1",
-                "--app-health-probe-timeout",
-                "1001",
-            ],
-        ] {
-            assert!(parse(words).unwrap().fault().is_some(), "{words:?}");
-        }
-        assert_eq!(parse(&["--app-id", "a", "--app-port", "80"]).unwrap().fault(), None);
-    }
-
-    #[test]
-    fn a_token_is_compared_as_a_whole_and_never_shown() {
-        let token = Token::new("secret").unwrap();
-        assert!(token.is(b"secret") && !token.is(b"secre") && !token.is(b"secrex") && !token.is(b""));
-        assert_eq!(format!("{token:?}"), "***");
-        assert_eq!(Token::new(""), None);
-    }
 }

@@ -1,12 +1,13 @@
-//! A component type that does nothing, to measure what the package itself costs.
+//! `bindings.noop`: takes everything, does nothing, answers nothing. Only in builds that measure (the feature `bench`).
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bindwright::component::{Call, ComponentType, OutputBinding, register};
-use bindwright::{Reply, Request, Result};
-use pyo3::prelude::*;
+
+use crate::binding::{Call, OutputBinding, Reply, Request};
+use crate::error::Result;
+use crate::registry::ComponentType;
 
 struct Noop;
 
@@ -26,8 +27,6 @@ impl OutputBinding for Noop {
     }
 }
 
-/// Make the component type `bindings.noop` known.
-#[pyfunction]
-pub(crate) fn register_noop() {
-    register(ComponentType::new("bindings.noop").output(|_| Ok(Arc::new(Noop))));
+pub(crate) fn component_type() -> ComponentType {
+    ComponentType::new("bindings.noop").output(|_| Ok(Arc::new(Noop)))
 }
