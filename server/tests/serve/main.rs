@@ -9,3 +9,5 @@ mod hostile;
 mod http;
 mod lifetime;
 mod test_app;
+mod test_grpc_app;
+mod vectors;
