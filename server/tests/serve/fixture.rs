@@ -241,7 +241,6 @@ impl Caller {
     pub async fn size(&self, queue: &str) -> u64 {
         self.invoke(queue, r#"{"operation":"size"}"#).await.json().as_u64().unwrap()
     }
-
 }
 
 impl Running {

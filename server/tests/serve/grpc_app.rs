@@ -15,7 +15,11 @@ type Answer = fn(&BindingEventRequest, usize) -> Result<BindingEventResponse, St
 /// An application that wants `orders`, once it was asked `failing` times in vain.
 async fn app(answer: Answer, failing: usize, is_well: bool) -> TestGrpcApp {
     let list = move |before| {
-        let told = if before < failing { Err(Status::unavailable("not yet")) } else { Ok(vec!["orders".to_owned()]) };
+        let told = if before < failing {
+            Err(Status::unavailable("not yet"))
+        } else {
+            Ok(vec!["orders".to_owned()])
+        };
         (Duration::ZERO, told)
     };
     let answer = move |event: &BindingEventRequest, before| (Duration::ZERO, answer(event, before));

@@ -127,7 +127,8 @@ impl App {
             Self::Http { app, .. } => {
                 let path = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
                 let seen = app.posts(&path).into_iter().map(|one| {
-                    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+                    let text =
+                        |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
                     let headers: Vec<_> =
                         one.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
                     Seen { data: one.body.to_vec(), metadata: headers.clone(), headers }
@@ -138,12 +139,18 @@ impl App {
                 let of_binding = app.all_events().into_iter().filter(|(_, event)| event.name == name);
                 let seen = of_binding.map(|(sent, event)| Seen {
                     data: event.data.to_vec(),
-                    metadata: event.metadata.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect(),
+                    metadata: event
+                        .metadata
+                        .iter()
+                        .map(|(name, value)| (name.to_lowercase(), value.clone()))
+                        .collect(),
                     headers: sent
                         .clone()
                         .into_headers()
                         .iter()
-                        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                        .map(|(name, value)| {
+                            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                        })
                         .collect(),
                 });
                 seen.collect()

@@ -116,9 +116,10 @@ impl Asking {
             headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let path = format!("/v1.0/bindings/{name}");
         let answer = self.caller.call(method, &path, &headers, body.to_string()).await;
-        let headers = answer.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
+        let headers = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         let headers = headers.collect();
         let status = answer.status.as_u16();
         let has_body = status != 204;
@@ -159,7 +160,9 @@ impl Asking {
                     let beside = headers.iter().find(|(known, _)| *known == header);
                     assert_eq!(beside.map(|(_, value)| value), Some(value), "{place}: {name}");
                 }
-                headers.extend(answer.metadata.into_iter().map(|(name, value)| (format!("metadata.{name}"), value)));
+                headers.extend(
+                    answer.metadata.into_iter().map(|(name, value)| (format!("metadata.{name}"), value)),
+                );
                 Outcome { result: Ok(answer.data.to_vec()), has_body: false, headers }
             }
             Err(status) => {

@@ -21,7 +21,8 @@ fn every_vector_has_a_case_or_a_test_or_is_answered_differently_for_a_reason() {
     let missing: Vec<u64> =
         (1..=LAST).filter(|number| !known.contains(number) && !differently.contains(number)).collect();
     assert!(missing.is_empty(), "without a case and a reason: {missing:?}");
-    let unknown: Vec<_> = known.iter().chain(&differently).filter(|number| !(1..=LAST).contains(*number)).collect();
+    let unknown: Vec<_> =
+        known.iter().chain(&differently).filter(|number| !(1..=LAST).contains(*number)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
@@ -45,7 +46,10 @@ fn tests_of_rust() -> Vec<u64> {
 fn answered_differently() -> BTreeSet<u64> {
     let text = std::fs::read_to_string(root().join("docs/parity.md")).unwrap();
     let (_, table) = text.split_once("## Vectors answered differently").expect("the section");
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")).map(|line| line.split(" | ").collect::<Vec<_>>());
+    let rows = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .map(|line| line.split(" | ").collect::<Vec<_>>());
     rows.filter_map(|cells| {
         let number = cells[0].trim().parse().ok()?;
         let reason = cells.last().unwrap().trim_end_matches('|').trim();

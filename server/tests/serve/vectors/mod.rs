@@ -33,7 +33,9 @@ const AT_ONCE: usize = 4;
 
 /// All cases, with the file each one is from.
 fn all_cases() -> impl Iterator<Item = (&'static str, Value)> {
-    FILES.into_iter().flat_map(|name| file::cases(&format!("serve/{name}")).into_iter().map(move |case| (name, case)))
+    FILES
+        .into_iter()
+        .flat_map(|name| file::cases(&format!("serve/{name}")).into_iter().map(move |case| (name, case)))
 }
 
 fn apis(case: &Value) -> Vec<Api> {

@@ -70,7 +70,8 @@ impl Run {
                 flags.extend(["--app-protocol", "grpc"]);
             }
         }
-        let target_url = target.as_ref().map_or_else(String::new, |app| format!("http://127.0.0.1:{}", app.port));
+        let target_url =
+            target.as_ref().map_or_else(String::new, |app| format!("http://127.0.0.1:{}", app.port));
         let fill = |text: &str| {
             text.replace("{folder}", folder.path().to_str().unwrap()).replace("{target}", &target_url)
         };
