@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+pub use process::Served;
 use run::Run;
 
 /// Which API a case uses, and how its application is spoken to.

@@ -54,6 +54,13 @@ impl Served {
         Self { process, lines }
     }
 
+    /// What `/proc` says about its memory: `VmRSS` for now, `VmHWM` for the most that there was.
+    pub fn memory_mib(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.lines.lock().join("\n")
