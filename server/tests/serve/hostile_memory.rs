@@ -1,11 +1,16 @@
 //! What clients that mean harm can make a server hold. It is a process of its own here, so that its memory can be told.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use bindwright_server::proto::InvokeBindingRequest;
+use bindwright_server::proto::dapr_client::DaprClient;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Endpoint;
 
 use super::fixture::Caller;
 use super::vectors::Served;
@@ -18,7 +23,7 @@ const AT_ONCE: usize = 24;
 const BUDGET_MIB: u64 = 64;
 /// What may come on top: what the server needs anyway, what reading two large bodies takes, sockets, and pages that are
 /// used in part.
-const BESIDE_MIB: u64 = 192;
+const BESIDE_MIB: u64 = 256;
 
 fn server(folder: &tempfile::TempDir) -> Served {
     let document = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: orders}\nspec: {type: \
@@ -83,6 +88,41 @@ async fn bodies_that_are_made_to_take_room_stay_within_a_bound() {
         );
     }
     assert_eq!(Caller::new(address).invoke("orders", r#"{"operation":"size"}"#).await.text(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_made_to_take_room_stay_within_a_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = server(&folder);
+    let (http, grpc) = server.ports().await;
+    let before = server.memory_mib("VmRSS");
+    let mut asked = InvokeBindingRequest {
+        name: "orders".to_owned(),
+        operation: "size".to_owned(),
+        ..Default::default()
+    };
+    // Ten bytes for each, and a string and a place in a map of its own.
+    asked.metadata = (0..350_000).map(|number: u32| (format!("{number:05x}"), String::new())).collect();
+    let asked = Arc::new(asked);
+    let mut calls = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let asked = asked.clone();
+        calls.spawn(async move {
+            let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
+            let mut client = DaprClient::new(endpoint.connect().await.unwrap());
+            client
+                .invoke_binding(InvokeBindingRequest::clone(&asked))
+                .await
+                .map_or_else(|status| status.code(), |_| Code::Ok)
+        });
+    }
+    let codes = calls.join_all().await;
+    assert!(codes.iter().all(|code| [Code::Ok, Code::ResourceExhausted].contains(code)), "{codes:?}");
+    assert!(codes.contains(&Code::Ok), "nobody was served");
+    let most = server.memory_mib("VmHWM");
+    eprintln!("messages: {before} MiB at first, {most} MiB at most");
+    assert!(most <= before + BUDGET_MIB + BESIDE_MIB, "{before} MiB at first, {most} MiB at most");
+    assert_eq!(Caller::new(http).invoke("orders", r#"{"operation":"size"}"#).await.text(), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
