@@ -1,5 +1,6 @@
 //! Calls of the API that a case is about, and what they must answer.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,11 @@ impl Asking {
                 let text = String::from_utf8_lossy(data);
                 if let Some(expected) = step.get("answer") {
                     assert!(matches(Some(&text), expected), "{place}: {text}");
+                }
+                if step["distinct"] == true {
+                    let words: Vec<&str> = text.split_whitespace().collect();
+                    let distinct: HashSet<_> = words.iter().collect();
+                    assert!(words.len() > 1 && distinct.len() == words.len(), "{place}: {text}");
                 }
                 if step["nothing"] == true {
                     assert!(data.is_empty() && !outcome.has_body, "{place}: {text}");
