@@ -7,6 +7,8 @@ mod grpc;
 mod grpc_app;
 mod hostile;
 mod hostile_grpc;
+// What a process holds is read from /proc.
+#[cfg(target_os = "linux")]
 mod hostile_memory;
 mod http;
 mod lifetime;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+#[cfg(target_os = "linux")]
 pub use process::Served;
 use run::Run;
 

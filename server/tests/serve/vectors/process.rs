@@ -55,6 +55,7 @@ impl Served {
     }
 
     /// What `/proc` says about its memory: `VmRSS` for now, `VmHWM` for the most that there was.
+    #[cfg(target_os = "linux")]
     pub fn memory_mib(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
