@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from ports import free_ports
-from sidecar import HERE, PATIENCE, Process, command, component
+from sidecar import HERE, PATIENCE, Process, Sidecar, command, component
 
 DOCUMENT = HERE.parent.parent / "docs" / "serve.md"
 BLOCK = re.compile(r"^```text\n(bindwright .*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(DOCUMENT.read_text())
+CONFIGURATION = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_document_has_blocks_to_be_done() -> None:
@@ -41,8 +42,8 @@ def test_a_block_of_the_document_does_what_it_shows(
         server = running.enter_context(Process([command(), words[1], *own, *words[2:]]))
         received = server
         if "run" not in words:
-            application = [sys.executable, tmp_path / "app.py"]
-            received = running.enter_context(Process(application, {"APP_PORT": str(app_port)}))
+            application = Process([sys.executable, tmp_path / "app.py"], {"APP_PORT": str(app_port)})
+            received = running.enter_context(application)
         server.line("events go to the application")
         calls = lines[1:] or [
             f'curl -d \'{{"operation":"create","data":1}}\' http://127.0.0.1:{http}/v1.0/bindings/checkout'
@@ -53,3 +54,15 @@ def test_a_block_of_the_document_does_what_it_shows(
             assert done.returncode == 0, f"{line}: {done}"
             received.line("received ")
         assert server.end() == 0
+
+
+def test_configurations_of_the_document_are_understood(tmp_path: Path) -> None:
+    folder = tmp_path / "components"
+    folder.mkdir()
+    for text in CONFIGURATION.findall(DOCUMENT.read_text()):
+        file = tmp_path / "configuration.yaml"
+        file.write_text(text)
+        with Sidecar(folder, "--config", str(file)) as sidecar:
+            sidecar.wait_until_ready()
+            assert not [line for line in sidecar.lines if " WARN " in line], sidecar.lines
+            assert sidecar.end() == 0
