@@ -55,8 +55,9 @@ $(STAMPS)/node-package: $(STAMPS)/node $(RUST_SOURCES) $(NODE_SOURCES)
 	! scripts/tools.sh has-node || $(MAKE) --no-print-directory -C bindings-node build
 	@touch $@
 
-# Without Java or Maven the tests that need a real Kafka say so themselves; in CI that is a failure.
+# What only tests and measurements want. Without it they say so themselves; in CI that is a failure.
 kafka-jars:
+	@scripts/tools.sh for-tests
 	@$(PYTHON) scripts/servers.py --install
 
 $(STAMPS)/wheel: $(STAMPS)/python $(RUST_SOURCES) $(PYTHON_SOURCES)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools that the Makefile needs and that are missing: with apt where there is apt, else it names them.
-# `scripts/tools.sh has-node` only answers whether there is a Node that is new enough, with npm.
+# `scripts/tools.sh has-node` only answers whether there is a Node that is new enough, with npm;
+# `scripts/tools.sh for-tests` installs what only the tests and measurements want.
 set -euo pipefail
 
 has_node() {
@@ -31,6 +32,45 @@ install() {
         "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
 }
 
+offered() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]*:\)\{0,1\}\([0-9].*\)/\2/p'; }
+# at_least VERSION OTHER
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
+
+if [ "${1:-}" = for-tests ]; then
+    # Without it tests are skipped aloud on a laptop, and fail in CI: green means that they ran.
+    missing() {
+        echo "$1 is missing: $2" >&2
+        [ -z "${CI:-}" ] || exit 1
+        echo "without it, $3 are skipped here" >&2
+    }
+
+    # Callers of `bindwright serve`, and a certificate for an application.
+    for tool in curl openssl; do
+        command -v "$tool" >/dev/null || install "$tool" || missing "$tool" "install it" "tests of serve"
+    done
+
+    # A real Kafka runs on it, and Dapr's SDK for Java: a JDK, because a program is compiled.
+    if [ -z "${JAVA_HOME:-}" ] && ! command -v javac >/dev/null && command -v apt-cache >/dev/null; then
+        for jdk in openjdk-21-jdk-headless openjdk-17-jdk-headless; do
+            [ -n "$(offered "$jdk")" ] && install "$jdk" && break
+        done || true
+    fi
+    command -v javac >/dev/null || [ -x "${JAVA_HOME:-}/bin/javac" ] ||
+        missing "a JDK, 17 or newer," "install one, or set JAVA_HOME" "tests against a real Kafka, and of serve with Java,"
+    command -v mvn >/dev/null || install maven || missing Maven "install it" "tests against a real Kafka"
+
+    # Dapr's SDK for Go. From 1.21 on, Go fetches the version that a program asks for by itself.
+    has_go() {
+        local version
+        version=$(go env GOVERSION 2>/dev/null) && at_least "${version#go}" 1.21
+    }
+    if ! has_go && command -v apt-cache >/dev/null && at_least "$(offered golang-go)" 1.21; then
+        install golang-go || true
+    fi
+    has_go || missing "Go, 1.21 or newer," "install it from go.dev" "tests of serve with Go"
+    exit
+fi
+
 # What librdkafka, OpenSSL, zlib and zstd are built with. They bring their own sources: no -dev package is needed.
 needed=()
 for tool in gcc g++ make; do
@@ -41,15 +81,9 @@ perl -MIPC::Cmd -e 1 2>/dev/null || needed+=(perl)
 [ -x "${VENV:-.venv}/bin/python" ] || "$python" -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv)
 install "${needed[@]}"
 
-# Only the tests against a real Kafka want it; they say so themselves.
-if command -v java >/dev/null && ! command -v mvn >/dev/null; then
-    install maven || echo "without Maven, tests against a real Kafka are skipped" >&2
-fi
-
 # Everything of the npm package wants it. Debian 12 and Ubuntu 24.04 have 18, which is too old.
 if ! has_node && command -v apt-cache >/dev/null; then
-    offered=$(apt-cache policy nodejs | sed -n 's/^ *Candidate: \([0-9]*\).*/\1/p')
-    [ "${offered:-0}" -lt 20 ] || install nodejs npm || true
+    ! at_least "$(offered nodejs)" 20 || install nodejs npm || true
 fi
 has_node || {
     echo "Node 20 or newer with npm is missing: install it from nodejs.org or with a version manager (nvm, fnm)" >&2

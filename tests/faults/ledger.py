@@ -26,6 +26,21 @@ def number_of(data: bytes | None) -> int:
     return number if number >= 0 and data == payload(number) else -1
 
 
+def json_payload(number: int) -> bytes:
+    """What a component gets by the HTTP API: JSON written anew, with what has to be escaped."""
+    return b'{"number":%d,"text":"\\u003c\xc3\xbc\\u003e"}' % number
+
+
+def number_of_json(data: bytes | None) -> int:
+    """The number in a payload of JSON; -1 when it is not, byte for byte, what was sent."""
+    head = (data or b"").partition(b",")[0].removeprefix(b'{"number":')
+    number = int(head) if head.isdigit() else -1
+    return number if number >= 0 and data == json_payload(number) else -1
+
+
+NUMBER_OF = {"bytes": number_of, "json": number_of_json}
+
+
 class Sent:
     """What the calls said: one byte for each number."""
 

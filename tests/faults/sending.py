@@ -34,6 +34,10 @@ class Pace:
     def given(self) -> int:
         return self._given
 
+    @property
+    def is_over(self) -> bool:
+        return self._over
+
     def open_gate(self, gate: int) -> None:
         with self._changed:
             self._gate = min(gate, self.total)

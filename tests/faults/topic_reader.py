@@ -2,7 +2,7 @@
 
 A program of its own, so that its memory and threads are not counted as those of the process under test:
 
-    python topic_reader.py BOOTSTRAP TOPIC FILE
+    python topic_reader.py BOOTSTRAP TOPIC FILE FORM
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger import Stored, number_of
+from ledger import NUMBER_OF, Stored
 
 TIMEOUT_SECONDS = 300
 
 
-def read_topics(bootstrap: str, topics: Sequence[str], total: int) -> Stored:
-    """What the topics hold of the numbers below `total`."""
+def read_topics(bootstrap: str, topics: Sequence[str], total: int, form: str = "bytes") -> Stored:
+    """What the topics hold of the numbers below `total`; `form` is that of their payloads."""
     stored = Stored.nothing(total)
     for topic in topics:
         with tempfile.NamedTemporaryFile(prefix="bindwright-faults-") as file:
-            command = [sys.executable, str(Path(__file__).resolve()), bootstrap, topic, file.name]
+            command = [sys.executable, str(Path(__file__).resolve()), bootstrap, topic, file.name, form]
             subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
             found = array("q")
             found.frombytes(Path(file.name).read_bytes())
@@ -33,7 +33,7 @@ def read_topics(bootstrap: str, topics: Sequence[str], total: int) -> Stored:
     return stored
 
 
-def main(bootstrap: str, topic: str, file: Path) -> None:
+def main(bootstrap: str, topic: str, file: Path, form: str) -> None:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
     consumer = Consumer(
@@ -48,7 +48,7 @@ def main(bootstrap: str, topic: str, file: Path) -> None:
     )
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    found = array("q")
+    found, number_of = array("q"), NUMBER_OF[form]
     open_partitions = set(partitions)
     while open_partitions:
         for message in consumer.consume(10_000, timeout=1.0):
@@ -64,4 +64,4 @@ def main(bootstrap: str, topic: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sidecar import Process, component
+from skipping import skip
 
 SERVERS = Path(__file__).resolve().parent.parent / "servers"
 sys.path.insert(0, str(SERVERS))
@@ -22,9 +22,7 @@ def kafka() -> Iterator[str]:
     with Process([sys.executable, SERVERS / "kafka.py", "--fast-start"]) as server:
         ready = json.loads("{" + server.line("{"))
         if "bootstrap" not in ready:
-            if os.environ.get("CI"):
-                raise AssertionError(f"CI needs every server: {ready}")
-            pytest.skip(f"no Kafka: {ready}")
+            skip(f"no Kafka: {ready}")
         yield ready["bootstrap"]
 
 

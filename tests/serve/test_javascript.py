@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from node_packages import FOLDER, node_with_packages
 from ports import free_ports
-from sidecar import HERE, PATIENCE, Process, Sidecar
-
-FOLDER = HERE / "javascript"
-
+from sidecar import PATIENCE, Process, Sidecar
 
 # The first time its packages are fetched and built.
 pytestmark = pytest.mark.timeout(900)
@@ -21,16 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def node() -> str:
     """Node, with the SDK installed."""
-    found = shutil.which("node")
-    if found is not None and not (FOLDER / "node_modules" / "@dapr").exists():
-        installed = subprocess.run(["npm", "ci"], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=600)
-        if installed.returncode != 0:
-            found = None
-    if found is None:
-        if os.environ.get("CI"):
-            raise AssertionError("CI needs Node and the SDK")
-        pytest.skip("no Node, or its packages cannot be had")
-    return found
+    return node_with_packages()
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -50,27 +49,6 @@ def test_errors_reach_a_python_program(tmp_path: Path, monkeypatch: pytest.Monke
             assert "couldn't find output binding nothing" in str(unknown.value)
             (known,) = client.get_metadata().registered_components
             assert (known.name, list(known.capabilities)) == ("checkout", ["INPUT_BINDING", "OUTPUT_BINDING"])
-
-
-def test_curl_does_what_daprs_how_to_does(components: Path) -> None:
-    with Sidecar(components) as sidecar:
-        url = f"http://{sidecar.http}/v1.0/bindings/checkout"
-        data = '{ "data": 100, "operation": "create" }'
-        arguments = [
-            "curl",
-            "-s",
-            "-w",
-            "%{http_code}",
-            "-X",
-            "POST",
-            "-H",
-            "Content-Type: application/json",
-            url,
-            "-d",
-            data,
-        ]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=PATIENCE)
-        assert done.stdout == "204"
 
 
 def test_the_end_that_is_asked_for_over_http_is_an_end_without_error(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use bindwright::{Error, Metadata};
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tonic::metadata::{AsciiMetadataKey, BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::DOMAIN;
+use crate::envelope::ENTRY;
 use crate::invoke::{self, Asked, Refused};
+use crate::limits::Charge;
 use crate::proto::dapr_server::Dapr;
 use crate::proto::{
     AppConnectionHealthProperties, AppConnectionProperties, GetMetadataRequest, GetMetadataResponse,
@@ -28,7 +31,12 @@ impl Dapr for Api {
         &self,
         request: Request<InvokeBindingRequest>,
     ) -> Result<Response<InvokeBindingResponse>, Status> {
-        let (sent, _, asked) = request.into_parts();
+        let (sent, extensions, asked) = request.into_parts();
+        // Small entries take much more than their bytes, which were charged.
+        let entries = asked.metadata.len() * ENTRY;
+        if extensions.get::<Arc<Mutex<Charge>>>().is_some_and(|charge| !charge.lock().add(entries)) {
+            return Err(super::overloaded());
+        }
         let headers = sent.into_headers();
         let began = Instant::now();
         let tracing = self.0.tracing;

@@ -79,6 +79,7 @@ async fn guard(State(sidecar): State<Arc<Sidecar>>, mut request: Request, next: 
         return refuse(Status::unimplemented("requested endpoint is not available"));
     }
     let charge = Arc::new(Mutex::new(sidecar.budget.charge()));
+    request.extensions_mut().insert(charge.clone());
     let patience = sidecar.options.slow_client_timeout;
     let request = request.map(|body| Body::new(Metered::new(body, charge.clone(), patience)));
     let mut response = next.run(request).await;

@@ -54,11 +54,11 @@ async fn ask(
     let charge = sidecar.budget.charge();
     let read = limits::read(body, options.body_limit(), charge, options.slow_client_timeout).await;
     // The charge lives until the call is over: the data does.
-    let (body, _charge) = match read {
+    let (body, mut charge) = match read {
         Ok(read) => read,
         Err(cause) => return unread(cause, "failed deserializing HTTP body"),
     };
-    let envelope = match Envelope::read(&body) {
+    let envelope = match Envelope::read_in_turn(&body).await {
         Ok(envelope) => envelope,
         Err(text) => {
             let message = format!("failed deserializing HTTP body: {text}");
@@ -66,6 +66,10 @@ async fn ask(
         }
     };
     drop(body);
+    // Written anew it may be larger.
+    if !charge.add(envelope.size()) {
+        return unread(limits::Unread::Overloaded, "");
+    }
     let mut metadata = envelope.metadata;
     if let Some(span) = span {
         metadata = span.put_into(metadata);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -142,11 +143,10 @@ impl Fixture {
         let options = self.options();
         let client = open_client(&options)?;
         let server = Server::start(client, options).await?;
-        let base = format!("http://{}", server.http_addresses()[0]);
+        let caller = Caller::new(server.http_addresses()[0]);
         let grpc = format!("http://{}", server.grpc_addresses()[0]);
-        let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         let (ender, metrics) = (server.ender(), server.metrics_addresses().first().copied());
-        Ok(Running { base, grpc, http, run: tokio::spawn(server.run()), ender, metrics })
+        Ok(Running { caller, grpc, run: tokio::spawn(server.run()), ender, metrics })
     }
 
     pub async fn start(&self) -> Running {
@@ -156,11 +156,25 @@ impl Fixture {
 
 /// A server at work, and a client of its HTTP API.
 pub struct Running {
-    pub base: String,
+    caller: Caller,
     pub grpc: String,
     pub run: JoinHandle<Ending>,
     pub ender: Ender,
     metrics: Option<SocketAddr>,
+}
+
+impl Deref for Running {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// A client of an HTTP API.
+pub struct Caller {
+    /// `http://host:port`
+    pub base: String,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -195,7 +209,12 @@ impl Answer {
     }
 }
 
-impl Running {
+impl Caller {
+    pub fn new(address: SocketAddr) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Self { base: format!("http://{address}"), http }
+    }
+
     pub async fn call(
         &self,
         method: Method,
@@ -230,7 +249,9 @@ impl Running {
     pub async fn size(&self, queue: &str) -> u64 {
         self.invoke(queue, r#"{"operation":"size"}"#).await.json().as_u64().unwrap()
     }
+}
 
+impl Running {
     pub fn tells_metrics(&self) -> bool {
         self.metrics.is_some()
     }

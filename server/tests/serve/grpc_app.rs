@@ -1,122 +1,36 @@
 //! The application's side over gRPC.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
-use bindwright_server::proto::app_callback_health_check_server::{
-    AppCallbackHealthCheck, AppCallbackHealthCheckServer,
-};
-use bindwright_server::proto::app_callback_server::{AppCallback, AppCallbackServer};
-use bindwright_server::proto::{
-    BindingEventRequest, BindingEventResponse, HealthCheckResponse, ListInputBindingsResponse, StateItem,
-};
+use bindwright_server::proto::{BindingEventRequest, BindingEventResponse, StateItem};
 use http::StatusCode;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::service::TowerToHyperService;
-use parking_lot::Mutex;
-use tokio::net::TcpListener;
-use tonic::metadata::MetadataMap;
-use tonic::service::Routes;
-use tonic::{Request, Response, Status};
-use tower::ServiceExt as _;
+use tonic::Status;
 
 use super::fixture::{Fixture, Running, until};
+use super::test_grpc_app::{Script, TestGrpcApp};
 
 /// What an application does with an event, knowing how many it saw before.
 pub type Answer = fn(&BindingEventRequest, usize) -> Result<BindingEventResponse, Status>;
 
-#[derive(Clone)]
-struct TestApp(Arc<Inside>);
-
-struct Inside {
-    answer: Answer,
-    lists: Mutex<Vec<MetadataMap>>,
-    /// How often the list fails before it is told.
-    failing: usize,
-    events: Mutex<Vec<(MetadataMap, BindingEventRequest)>>,
-    is_well: Mutex<bool>,
-}
-
-#[tonic::async_trait]
-impl AppCallback for TestApp {
-    async fn list_input_bindings(
-        &self,
-        request: Request<()>,
-    ) -> Result<Response<ListInputBindingsResponse>, Status> {
-        let mut lists = self.0.lists.lock();
-        lists.push(request.metadata().clone());
-        if lists.len() <= self.0.failing {
-            return Err(Status::unavailable("not yet"));
-        }
-        Ok(Response::new(ListInputBindingsResponse { bindings: vec!["orders".to_owned()] }))
-    }
-
-    async fn on_binding_event(
-        &self,
-        request: Request<BindingEventRequest>,
-    ) -> Result<Response<BindingEventResponse>, Status> {
-        let (metadata, _, event) = request.into_parts();
-        let before = {
-            let mut events = self.0.events.lock();
-            events.push((metadata, event.clone()));
-            events.iter().filter(|(_, one)| one.name == event.name).count() - 1
-        };
-        (self.0.answer)(&event, before).map(Response::new)
-    }
-}
-
-#[tonic::async_trait]
-impl AppCallbackHealthCheck for TestApp {
-    async fn health_check(&self, _: Request<()>) -> Result<Response<HealthCheckResponse>, Status> {
-        if *self.0.is_well.lock() {
-            Ok(Response::new(HealthCheckResponse {}))
+/// An application that wants `orders`, once it was asked `failing` times in vain.
+async fn app(answer: Answer, failing: usize, is_well: bool) -> TestGrpcApp {
+    let list = move |before| {
+        let told = if before < failing {
+            Err(Status::unavailable("not yet"))
         } else {
-            Err(Status::unavailable("ill"))
-        }
-    }
+            Ok(vec!["orders".to_owned()])
+        };
+        (Duration::ZERO, told)
+    };
+    let answer = move |event: &BindingEventRequest, before| (Duration::ZERO, answer(event, before));
+    let app = TestGrpcApp::start(Script { list: Box::new(list), answer: Box::new(answer) }).await;
+    app.set_well(is_well);
+    app
 }
 
 /// An application that wants everything of its list; its port.
 pub async fn answering(answer: Answer) -> u16 {
-    TestApp::start(answer, 0, true).await.1
-}
-
-impl TestApp {
-    async fn start(answer: Answer, failing: usize, is_well: bool) -> (Self, u16) {
-        let inside = Inside {
-            answer,
-            failing,
-            lists: Mutex::default(),
-            events: Mutex::default(),
-            is_well: Mutex::new(is_well),
-        };
-        let app = Self(Arc::new(inside));
-        let routes = Routes::new(AppCallbackServer::new(app.clone()))
-            .add_service(AppCallbackHealthCheckServer::new(app.clone()))
-            .into_axum_router();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = routes
-                    .clone()
-                    .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-                tokio::spawn(async move {
-                    let builder =
-                        hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http2_only();
-                    let _ = builder
-                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-                        .await;
-                });
-            }
-        });
-        (app, port)
-    }
-
-    fn events(&self, name: &str) -> Vec<BindingEventRequest> {
-        let events = self.0.events.lock();
-        events.iter().filter(|(_, event)| event.name == name).map(|(_, event)| event.clone()).collect()
-    }
+    app(answer, 0, true).await.port
 }
 
 #[allow(clippy::unnecessary_wraps)] // as every answer
@@ -139,8 +53,8 @@ async fn settled(server: &Running, queue: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_a_listed_binding_arrives_with_its_metadata_and_the_token() {
-    let (app, port) = TestApp::start(ok, 0, true).await;
-    let fixture = fixture(port, &[]).app_token("t");
+    let app = app(ok, 0, true).await;
+    let fixture = fixture(app.port, &[]).app_token("t");
     fixture.queue("orders", &[]);
     fixture.queue("unlisted", &[]);
     fixture.queue("explicit", &[("direction", "input, output")]);
@@ -151,23 +65,23 @@ async fn an_event_of_a_listed_binding_arrives_with_its_metadata_and_the_token() 
     settled(&server, "orders").await;
     settled(&server, "explicit").await;
     assert_eq!((server.size("unlisted").await, app.events("unlisted").len()), (1, 0));
-    let (sent, event) = app.0.events.lock()[0].clone();
+    let (sent, event) = app.all_events()[0].clone();
     assert_eq!((event.data, event.metadata["bindings"].as_str()), (r#"{"orderId":1}"#.into(), "input"));
     assert_eq!(sent.get("dapr-api-token").unwrap(), "t");
     assert_eq!(sent.get("traceparent").unwrap().len(), 55);
     assert!(sent.contains_key("grpc-trace-bin"));
-    assert_eq!(app.0.lists.lock()[0].get("dapr-api-token").unwrap(), "t");
+    assert_eq!(app.lists()[0].get("dapr-api-token").unwrap(), "t");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_failed_is_asked_for_again() {
-    let (app, port) = TestApp::start(ok, 2, true).await;
-    let fixture = fixture(port, &[]);
+    let app = app(ok, 2, true).await;
+    let fixture = fixture(app.port, &[]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;
     send(&server, "orders").await;
     settled(&server, "orders").await;
-    assert_eq!((app.0.lists.lock().len(), app.events("orders").len()), (3, 1));
+    assert_eq!((app.lists().len(), app.events("orders").len()), (3, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,8 +89,8 @@ async fn an_event_that_was_refused_comes_again() {
     let answer: Answer = |_, before| {
         if before < 2 { Err(Status::unimplemented("x")) } else { ok(&BindingEventRequest::default(), 0) }
     };
-    let (app, port) = TestApp::start(answer, 0, true).await;
-    let fixture = fixture(port, &[]);
+    let app = app(answer, 0, true).await;
+    let fixture = fixture(app.port, &[]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;
     send(&server, "orders").await;
@@ -196,8 +110,8 @@ async fn outputs_in_the_answer_are_invoked_before_the_event_is_settled() {
         }
         Ok(answer)
     };
-    let (app, port) = TestApp::start(answer, 0, true).await;
-    let fixture = fixture(port, &[]);
+    let app = app(answer, 0, true).await;
+    let fixture = fixture(app.port, &[]);
     fixture.queue("orders", &[]);
     fixture.queue("next", &[("failures", "UNAVAILABLE"), ("direction", "input, output")]);
     let server = fixture.start().await;
@@ -210,13 +124,13 @@ async fn outputs_in_the_answer_are_invoked_before_the_event_is_settled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_comes_before_the_application_says_that_it_is_well() {
-    let (app, port) = TestApp::start(ok, 0, false).await;
-    let fixture = fixture(port, &["--enable-app-health-check", "--app-health-probe-interval", "1"]);
+    let app = app(ok, 0, false).await;
+    let fixture = fixture(app.port, &["--enable-app-health-check", "--app-health-probe-interval", "1"]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;
     send(&server, "orders").await;
     assert_eq!(server.get("/v1.0/healthz").await.error().1, "ERR_HEALTH_NOT_READY");
-    *app.0.is_well.lock() = true;
+    app.set_well(true);
     settled(&server, "orders").await;
     assert_eq!(app.events("orders").len(), 1);
 }

@@ -84,6 +84,20 @@ async fn slow_clients_are_hung_up_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_its_headers_drop_by_drop_is_hung_up_on() {
+    let server = Fixture::new().flags(&["--slow-client-timeout", "400ms"]).start().await;
+    let mut stream = raw(&server.base, b"GET /v1.0/healthz HTTP/1.1\r\nHost: a\r\n").await;
+    let drops = async {
+        // Never silent for long, and never done.
+        while stream.write_all(b"x: y\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, drops).await.expect("the server hangs up");
+    still_serves(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_connections_than_allowed_are_refused_until_there_is_room() {
     let server = Fixture::new().flags(&["--max-connections", "20"]).start().await;
     let mut idle = Vec::new();

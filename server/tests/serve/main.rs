@@ -7,9 +7,16 @@ mod fixture;
 mod grpc;
 mod grpc_app;
 mod hostile;
+mod hostile_grpc;
+// What a process holds is read from /proc.
+#[cfg(target_os = "linux")]
+mod hostile_memory;
 mod http;
 mod lifetime;
 mod policies;
+mod properties;
 mod replies;
 mod test_app;
+mod test_grpc_app;
 mod unix;
+mod vectors;
