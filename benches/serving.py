@@ -100,13 +100,13 @@ def _wrk(port: int, name: str, connections: int, seconds: float) -> Figures:
     options = [*many, "--latency", "-s", str(_LUA)]
     said = subprocess.run(["wrk", *options, url], check=True, stdout=subprocess.PIPE, text=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
-        raise ServerFailed(f"wrk was refused:\n{said}")
+        raise ServerFailed(f"wrk was refused: {' '.join(said.split())}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     times = {
         part: (float(value), unit) for part, value, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", said)
     }
     if rate is None or len(times) != 2:
-        raise ServerFailed(f"wrk said:\n{said}")
+        raise ServerFailed(f"wrk said: {' '.join(said.split())}")
     by_part = {f"p{part}": value * _UNITS[unit] for part, (value, unit) in times.items()}
     return {"rate": float(rate.group(1)), **by_part}
 
