@@ -23,12 +23,14 @@ use tower::ServiceExt as _;
 /// After how long it answers, and what.
 pub type Timed<T> = (Duration, Result<T, Status>);
 
+/// What it says to an event, knowing how many of this binding it saw before.
+pub type Answering = dyn Fn(&BindingEventRequest, usize) -> Timed<BindingEventResponse> + Send + Sync;
+
 /// What it answers.
 pub struct Script {
     /// The bindings it wants, knowing how often it was asked before.
     pub list: Box<dyn Fn(usize) -> Timed<Vec<String>> + Send + Sync>,
-    /// What it says to an event, knowing how many of this binding it saw before.
-    pub answer: Box<dyn Fn(&BindingEventRequest, usize) -> Timed<BindingEventResponse> + Send + Sync>,
+    pub answer: Box<Answering>,
 }
 
 #[derive(Clone)]
