@@ -266,7 +266,9 @@ mod tests {
             answers.push(Some(tell));
         }
         let mut tell = |task: u64| {
-            if let Some(tell) = answers.get_mut(task as usize).and_then(Option::take) {
+            if let Some(tell) =
+                answers.get_mut(usize::try_from(task).unwrap_or(usize::MAX)).and_then(Option::take)
+            {
                 tell.send(1).expect("waited for");
             }
         };
