@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,26 @@ def test_an_application_with_a_certificate_of_its_own_gets_events(protocol: str,
         sidecar.wait_until_ready()
         assert invoke(sidecar, "checkout", 1) == 204
         assert application.line("received ") == "1"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is read from /proc")
+def test_a_server_with_nothing_to_do_rests(components: Path, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    ledger = tmp_path / "ledger"
+    ledger.touch()
+    with (
+        Process([sys.executable, HERE / "ledger_app.py", str(port), str(ledger)]),
+        Sidecar(components, "--app-port", str(port)) as sidecar,
+    ):
+        sidecar.wait_until_ready()
+        before = _processor_seconds(sidecar.process.pid)
+        time.sleep(2)
+        assert _processor_seconds(sidecar.process.pid) - before < 0.4
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_nothing_is_lost_when_the_application_is_killed_and_comes_back(components: Path, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 //! The application's side: which inputs it wants, and what becomes of their events.
 //!
-//! `port.rs` waits until it is there, `health.rs` asks it how it is, `http.rs` and `grpc.rs`
-//! speak to it, `input.rs` is the life of
-//! one input, `outcome.rs` reads its answers. Each input has a task of its own: one that the application is slow to
+//! `port.rs` waits until it is there, `health.rs` asks it how it is, `http.rs` and `grpc.rs` speak to it, `input.rs` is
+//! the life of one input, `outcome.rs` reads its answers. Each input has a task of its own: one that the application is slow to
 //! answer about holds up no other. Tests are in `server/tests/app.rs`.
 
 mod channel;
@@ -119,7 +118,8 @@ async fn live(
         }
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            _ = health.changed() => {}
+            // Without health checks nobody tells anything, and this must not end at once for ever.
+            Ok(()) = health.changed() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
