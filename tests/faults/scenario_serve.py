@@ -30,6 +30,8 @@ from topic_reader import read_topics
 KINDS = ("http", "grpc")
 PARTITIONS = 12
 MAX_UNCOMMITTED = 500
+# How long nothing may come until it counts as lost: a broker that was killed comes back slowly on a busy machine.
+QUIET_SECONDS = 90.0
 # Longer than the group waits for somebody who does not answer.
 STANDSTILL_SECONDS = 5.0
 SETTINGS = {
@@ -143,9 +145,9 @@ def _round(begin: int, end: int, pace: Pace, logs: EventLogs, fault: Callable[[]
         return until - logs.count_handled
 
     pace.open_gate(end)
-    wait_while_moving(lambda: missing(begin + (end - begin) // 5))
+    wait_while_moving(lambda: missing(begin + (end - begin) // 5), QUIET_SECONDS)
     fault()
-    wait_while_moving(lambda: missing(end))
+    wait_while_moving(lambda: missing(end), QUIET_SECONDS)
     return missing(end) <= 0
 
 
