@@ -20,8 +20,9 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::RecvFlags;
+use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::sync::{Semaphore, watch};
 
 /// How every connection with HTTP/2 begins.
@@ -33,6 +34,10 @@ const MOST_STREAMS: u32 = 1000;
 /// A connection with HTTP/2 that is silent is asked whether it lives.
 const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+/// Between two looks at a connection that stopped in the middle of its first word.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a port rests when the operating system gives no more connections.
 const REST: Duration = Duration::from_millis(100);
 
@@ -60,9 +65,13 @@ pub(crate) struct Limits {
 pub(crate) async fn bind(addresses: &[String], port: u16) -> io::Result<Vec<TcpListener>> {
     if addresses.is_empty() {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let port = first.local_addr()?.port();
-        let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await;
-        return Ok(std::iter::once(first).chain(second).collect());
+        let asked = first.local_addr()?.port();
+        return match TcpListener::bind((Ipv6Addr::LOCALHOST, asked)).await {
+            Ok(second) => Ok(vec![first, second]),
+            // Whoever has it would get what is meant for us by those who say `localhost`.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => Err(error),
+            Err(_) => Ok(vec![first]),
+        };
     }
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -71,9 +80,25 @@ pub(crate) async fn bind(addresses: &[String], port: u16) -> io::Result<Vec<TcpL
             Some(first) => first.local_addr()?.port(),
             None => port,
         };
-        listeners.push(TcpListener::bind(resolve(address.trim(), port).await?).await?);
+        let address = resolve(address.trim(), port).await?;
+        let is_beside_ipv4 = listeners.iter().any(|one| one.local_addr().is_ok_and(|one| one.is_ipv4()));
+        listeners.push(if address.is_ipv6() && is_beside_ipv4 {
+            bind_ipv6_only(address)?
+        } else {
+            TcpListener::bind(address).await?
+        });
     }
     Ok(listeners)
+}
+
+/// `::` alone takes calls of IPv4 as well; beside an address of IPv4 it would be taken already.
+fn bind_ipv6_only(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    set_ipv6_v6only(&socket, true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn resolve(address: &str, port: u16) -> io::Result<SocketAddr> {
@@ -161,6 +186,15 @@ impl Drop for Door {
 }
 
 impl Socket {
+    /// Whether the client has closed its side.
+    async fn is_at_end(&self) -> io::Result<bool> {
+        let ready = match self {
+            Self::Tcp(stream) => stream.ready(Interest::READABLE).await?,
+            Self::Unix(stream) => stream.ready(Interest::READABLE).await?,
+        };
+        Ok(ready.is_read_closed())
+    }
+
     /// Reads without taking.
     async fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -318,6 +352,7 @@ fn http2_builder(limits: Limits) -> http2::Builder<TokioExecutor> {
 async fn begins_as_http2(socket: &Socket) -> io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     let mut last = 0;
+    let mut pause = Duration::from_millis(1);
     loop {
         let length = socket.peek(&mut seen).await?;
         if length == 0 || !PREFACE.starts_with(&seen[..length]) {
@@ -327,8 +362,12 @@ async fn begins_as_http2(socket: &Socket) -> io::Result<bool> {
             return Ok(true);
         }
         if length == last {
-            // What is there does not wake anybody again.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // What is there does not wake anybody again, and behind it the end is not seen.
+            if socket.is_at_end().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         last = length;
     }

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State};
 use tokio::sync::watch;
@@ -143,14 +143,15 @@ impl Server {
                 () = self.inputs.unhealthy() => {}
             }
         }
-        let calm = async {
-            self.inputs.stop(patience).await;
-            self.ports.close().await;
-        };
-        if tokio::time::timeout(patience, calm).await.is_err() {
+        // One deadline for all of it. Applications may call while they end their events, so the ports close later.
+        let deadline = Instant::now() + patience;
+        self.inputs.stop(patience).await;
+        if tokio::time::timeout_at(deadline.into(), self.ports.close()).await.is_err() {
             tracing::warn!(target: "bindwright", "something was still under way at the end");
         }
-        if let Err(error) = self.sidecar.client.close(patience).await {
+        if let Err(error) =
+            self.sidecar.client.close(deadline.saturating_duration_since(Instant::now())).await
+        {
             tracing::warn!(target: "bindwright", "closing: {error}");
         }
     }

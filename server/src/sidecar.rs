@@ -17,6 +17,7 @@ use crate::trace::Tracing;
 /// How many entries `PUT /v1.0/metadata` may leave, and how long each may be: they stay until the end.
 const MOST_EXTENDED: usize = 1000;
 const LONGEST_EXTENDED: usize = 64 << 10;
+const MOST_EXTENDED_BYTES: usize = 1 << 20;
 
 /// Why a server ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +138,11 @@ impl Sidecar {
             return Err("an entry of the metadata may have 64 KiB");
         }
         let mut extended = self.extended.lock();
+        let others = extended.iter().filter(|(known, _)| **known != key);
+        let size: usize = others.map(|(known, value)| known.len() + value.len()).sum();
+        if size + key.len() + value.len() > MOST_EXTENDED_BYTES {
+            return Err("the metadata may have 1 MiB in all");
+        }
         if extended.len() >= MOST_EXTENDED && !extended.contains_key(&key) {
             return Err("the metadata may have 1000 entries");
         }

@@ -10,6 +10,10 @@ use super::outcome::Answer;
 use crate::options::{AppProtocol, Options};
 use crate::trace::Tracing;
 
+/// What is said of an `APP_API_TOKEN` that cannot be sent; to go without it would be refused by the application.
+pub(super) const UNFIT_TOKEN: &str =
+    "APP_API_TOKEN cannot be a header: it has a line break or other control characters";
+
 pub(super) struct Channel {
     protocol: Protocol,
     port: u16,
@@ -39,8 +43,9 @@ impl Channel {
 
     /// Whether the application wants the events of a binding; an error where it did not say in time.
     pub(super) async fn wants(&self, input: &Input) -> Result<bool, String> {
+        // The time that others take of the application is not its own.
+        let _permit = self.permit().await;
         let asking = async {
-            let _permit = self.permit().await;
             match &self.protocol {
                 Protocol::Http(app) => app.wants(input).await,
                 Protocol::Grpc(app) => app.wants(input).await,
@@ -58,16 +63,16 @@ impl Channel {
         }
     }
 
-    /// Gives the application an event.
+    /// Gives the application an event; whoever does so has a permit.
     pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, String> {
-        let _permit = self.permit().await;
         match &self.protocol {
             Protocol::Http(app) => app.deliver(input, event).await,
             Protocol::Grpc(app) => app.deliver(event).await,
         }
     }
 
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits until the application may be asked something more.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.as_ref()?.acquire().await.ok()
     }
 }

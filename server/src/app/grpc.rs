@@ -11,6 +11,7 @@ use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 
+use super::channel::UNFIT_TOKEN;
 use super::input::Input;
 use super::outcome::{Answer, Outputs};
 use super::tls;
@@ -44,7 +45,8 @@ impl GrpcApp {
         } else {
             endpoint.connect_lazy()
         };
-        let token = options.app_token.as_ref().and_then(|token| token.expose().parse().ok());
+        let token = options.app_token.as_ref().map(|token| token.expose().parse());
+        let token = token.transpose().map_err(|_| UNFIT_TOKEN)?;
         Ok(Self { channel, token, longest_answer: options.body_limit().unwrap_or(usize::MAX), tracing })
     }
 

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::channel::UNFIT_TOKEN;
 use super::input::Input;
 use super::outcome::Answer;
 use super::tls;
@@ -83,7 +84,8 @@ impl HttpApp {
         let scheme = if protocol == AppProtocol::Https { "https" } else { "http" };
         let base = format!("{scheme}://{}:{port}", host(&options.app_channel_address));
         base.parse::<Uri>().map_err(|error| format!("{base}: {error}"))?;
-        let token = options.app_token.as_ref().and_then(|token| HeaderValue::from_str(token.expose()).ok());
+        let token = options.app_token.as_ref().map(|token| HeaderValue::from_str(token.expose()));
+        let token = token.transpose().map_err(|_| UNFIT_TOKEN)?;
         Ok(Self {
             client,
             base,
@@ -189,8 +191,9 @@ fn path(text: &str) -> String {
 /// Each entry of the metadata as a header. Names and values that cannot be one are left out: a record must not be held
 /// by what its sender wrote into it.
 fn headers(metadata: &Metadata, tracing: Tracing) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(metadata.len() + 4);
-    for (name, value) in metadata.iter().take(MOST_HEADERS) {
+    let mut headers = HeaderMap::with_capacity(metadata.len().min(MOST_HEADERS) + 4);
+    // The last ones: what the component itself says, such as `__offset`, stands behind what the sender wrote.
+    for (name, value) in metadata.iter().skip(metadata.len().saturating_sub(MOST_HEADERS)) {
         let lower = name.to_ascii_lowercase();
         if KEPT_BACK.contains(&lower.as_str()) || lower.ends_with("-bin") {
             continue;
@@ -236,6 +239,21 @@ mod tests {
         {
             assert_eq!(to(Some(route)), expected, "{route}");
         }
+    }
+
+    #[test]
+    fn of_very_many_entries_those_of_the_component_stay() {
+        let mut metadata: Metadata =
+            (0..30_000).map(|number| (format!("h{number}"), "x".to_owned())).collect();
+        metadata.add("__offset", "0");
+        metadata.add("__topic", "orders");
+        metadata.add("__offset", "7");
+        let headers = headers(&metadata, Tracing::new(Some(0.0)));
+        assert!(headers.len() <= MOST_HEADERS);
+        assert_eq!(
+            (&headers["__offset"], &headers["__topic"]),
+            (&"7".parse().unwrap(), &"orders".parse().unwrap())
+        );
     }
 
     #[test]

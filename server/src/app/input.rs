@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bindwright::event_loop::caught;
 use bindwright::{Event, HandOut, Outcome, Subscription};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
+use tokio::task::JoinSet;
 
 use super::channel::Channel;
 use super::outcome;
@@ -36,6 +38,7 @@ pub(super) async fn live(
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let Some(subscription) = subscription else { return };
+    let mut deliveries = JoinSet::new();
     loop {
         let batch = tokio::select! {
             biased;
@@ -49,12 +52,15 @@ pub(super) async fn live(
             subscription: subscription.clone(),
             input: input.clone(),
         };
-        tokio::spawn(async move { delivery.all(batch).await });
+        deliveries.spawn(async move { delivery.all(batch).await });
+        while deliveries.try_join_next().is_some() {}
     }
     let patience = Duration::from_secs(sidecar.options.dapr_graceful_shutdown_seconds.into());
     if let Err(error) = subscription.close(patience).await {
         tracing::warn!(target: "bindwright", binding = input.name, "closing the input: {error}");
     }
+    // What the application still has counts for nothing now, and must not keep others from it.
+    deliveries.shutdown().await;
 }
 
 /// Asks, then subscribes; tried again until it works. `None` when the application does not want it.
@@ -104,11 +110,14 @@ struct Delivery {
 impl Delivery {
     async fn all(&self, batch: Vec<Event>) {
         for event in batch {
+            // Before the handler's time begins: waiting for others is none of it.
+            let permit = self.channel.permit().await;
             if !self.subscription.begin(&event) {
                 continue;
             }
             let began = Instant::now();
-            let outcome = self.one(&event).await;
+            let outcome = caught(async { Ok(self.one(&event, permit).await) }).await;
+            let outcome = outcome.unwrap_or_else(|error| Outcome::failed("PANIC", error.to_string()));
             let is_handled = matches!(outcome, Outcome::Ack | Outcome::Reply(_) | Outcome::Emit(_));
             self.sidecar.metrics.delivered(&self.input.name, is_handled, began.elapsed());
             if let Outcome::Retry { cause: Some(cause), .. } = &outcome {
@@ -119,9 +128,11 @@ impl Delivery {
         }
     }
 
-    async fn one(&self, event: &Event) -> Outcome {
+    async fn one(&self, event: &Event, permit: Option<SemaphorePermit<'_>>) -> Outcome {
         let answered = async {
-            match self.channel.deliver(&self.input, event).await {
+            let answered = self.channel.deliver(&self.input, event).await;
+            drop(permit);
+            match answered {
                 Ok(answer) => outcome::of(&self.sidecar, event, answer).await,
                 Err(text) => Outcome::failed("APP_UNREACHABLE", text),
             }

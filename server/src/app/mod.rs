@@ -14,11 +14,11 @@ mod port;
 mod tls;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::sidecar::Sidecar;
 use channel::Channel;
@@ -31,7 +31,21 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Inputs {
     stop: watch::Sender<bool>,
     health: watch::Receiver<bool>,
+    /// Goes on while inputs are stopped, so that the end hears how the application is.
+    probes: Probes,
     task: Option<JoinHandle<()>>,
+}
+
+/// The task that asks the application how it is, once there is one.
+#[derive(Clone, Default)]
+struct Probes(Arc<OnceLock<AbortHandle>>);
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        if let Some(probes) = self.probes.0.get() {
+            probes.abort();
+        }
+    }
 }
 
 /// One input at work.
@@ -55,11 +69,13 @@ impl Inputs {
         let (healthy, health) = watch::channel(!checked);
         let Some(port) = options.app_port.filter(|port| *port != 0) else {
             sidecar.set_ready();
-            return Ok(Self { stop, health, task: None });
+            return Ok(Self { stop, health, probes: Probes::default(), task: None });
         };
         let channel = Arc::new(Channel::new(options, port, sidecar.tracing)?);
-        let life = live(sidecar.clone(), channel, stop.subscribe(), healthy, health.clone());
-        Ok(Self { stop, health, task: Some(tokio::spawn(life)) })
+        let probes = Probes::default();
+        let life =
+            live(sidecar.clone(), channel, stop.subscribe(), (healthy, probes.clone()), health.clone());
+        Ok(Self { stop, health, probes, task: Some(tokio::spawn(life)) })
     }
 
     /// Ends all inputs: nothing new is handed out, what the application has may be answered until `patience` is over.
@@ -85,17 +101,17 @@ async fn live(
     sidecar: Arc<Sidecar>,
     channel: Arc<Channel>,
     mut stop: watch::Receiver<bool>,
-    healthy: watch::Sender<bool>,
+    (healthy, probes): (watch::Sender<bool>, Probes),
     mut health: watch::Receiver<bool>,
 ) {
     tokio::select! {
         () = port::wait(&sidecar.options.app_channel_address, channel.port()) => {}
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    let probes = sidecar
-        .options
-        .enable_app_health_check
-        .then(|| tokio::spawn(health::probe(sidecar.clone(), channel.clone(), healthy)));
+    if sidecar.options.enable_app_health_check {
+        let probe = tokio::spawn(health::probe(sidecar.clone(), channel.clone(), healthy));
+        let _ = probes.0.set(probe.abort_handle());
+    }
     let mut running = HashMap::new();
     while !*stop.borrow() {
         let is_well = *health.borrow_and_update();
@@ -124,9 +140,6 @@ async fn live(
         }
     }
     stop_all(running.into_values().collect()).await;
-    if let Some(probes) = probes {
-        probes.abort();
-    }
 }
 
 /// What could be received, by name.

@@ -3,13 +3,15 @@
 //! 2xx settles it, everything else delivers it again. An answer may name output bindings that something is to be sent
 //! to: `{"to": ["a", "b"], "data": …, "concurrency": "parallel"}`; then the event is settled after all of them took it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bindwright::{Body, Cause, Emission, Event, Outcome, Request, Status};
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use crate::envelope;
@@ -32,19 +34,6 @@ pub(super) enum Answer {
     },
     /// Over gRPC, where it says so itself.
     Handled { outputs: Outputs, has_state: bool },
-}
-
-/// What a body may ask for.
-#[derive(Debug, Deserialize)]
-struct Follows {
-    #[serde(default)]
-    to: Option<Vec<String>>,
-    #[serde(default)]
-    data: Value,
-    #[serde(default)]
-    concurrency: Option<String>,
-    #[serde(default)]
-    state: Option<Vec<IgnoredAny>>,
 }
 
 /// What is sent where; without names it is an answer to whoever sent the event.
@@ -94,20 +83,38 @@ fn refused(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
 }
 
 /// The outputs that an answer asks for, and whether it has state. What is no JSON object with a list of names is the
-/// application's own affair.
+/// application's own affair. What is one must be understood as a whole: to settle the event without sending what it
+/// names would lose that.
 fn read(body: Bytes) -> Result<(Outputs, bool), String> {
     let whole = |body, has_state| Ok((Outputs { data: body, ..Outputs::default() }, has_state));
     if !body.trim_ascii_start().starts_with(b"{") {
         return whole(body, false);
     }
-    let Ok(follows) = serde_json::from_slice::<Follows>(&body) else { return whole(body, false) };
-    let has_state = follows.state.is_some_and(|state| !state.is_empty());
-    let to = follows.to.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let Ok(members) = serde_json::from_str::<HashMap<String, &RawValue>>(&text) else {
+        return whole(body.clone(), false);
+    };
+    let has_state = members.get("state").is_some_and(|state| {
+        let entries = serde_json::from_str::<Option<Vec<IgnoredAny>>>(state.get());
+        entries.map_or(true, |entries| entries.is_some_and(|entries| !entries.is_empty()))
+    });
+    let to = members.get("to").and_then(|to| serde_json::from_str::<Option<Vec<String>>>(to.get()).ok());
+    let to = to.flatten().unwrap_or_default();
     if to.is_empty() {
-        return whole(body, has_state);
+        return whole(body.clone(), has_state);
     }
-    let in_parallel = follows.concurrency.is_some_and(|how| how.eq_ignore_ascii_case("parallel"));
-    Ok((Outputs { to, data: envelope::canonical(&follows.data)?.into(), in_parallel }, has_state))
+    if matches!(text, Cow::Owned(_)) {
+        return Err("the answer names bindings, and is not UTF-8".to_owned());
+    }
+    let unread = |what: &str, error: &serde_json::Error| {
+        format!("the answer names bindings, and its {what} cannot be read: {error}")
+    };
+    let data = members.get("data").map_or("null", |data| data.get());
+    let data: Value = serde_json::from_str(data).map_err(|error| unread("data", &error))?;
+    let how = members.get("concurrency").map_or("null", |how| how.get());
+    let how: Option<String> = serde_json::from_str(how).map_err(|error| unread("concurrency", &error))?;
+    let in_parallel = how.is_some_and(|how| how.eq_ignore_ascii_case("parallel"));
+    Ok((Outputs { to, data: envelope::canonical(&data)?.into(), in_parallel }, has_state))
 }
 
 /// All at once; the event is settled when all are done and none failed.
@@ -165,6 +172,24 @@ mod tests {
         ] {
             assert_eq!(outputs(body).to, Vec::<String>::new(), "{body}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_names_bindings_is_understood_or_refused() {
+        let deep = format!(r#"{{"to":["a"],"data":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        for body in [
+            br#"{"to":["a"],"data":"\ud83d"}"#.as_slice(),
+            br#"{"data":1e999,"to":["a"]}"#,
+            br#"{"to":["a"],"concurrency":1}"#,
+            b"{\"to\":[\"a\"],\"data\":\"\xff\"}",
+            deep.as_bytes(),
+        ] {
+            let refused = read(Bytes::copy_from_slice(body)).unwrap_err();
+            assert!(refused.contains("names bindings"), "{refused}");
+        }
+        let (outputs, has_state) =
+            read(Bytes::from_static(br#"{"to":["x"],"data":1,"to":["a"],"state":{"key":"a"}}"#)).unwrap();
+        assert_eq!((outputs.to, has_state), (vec!["a".to_owned()], true));
     }
 
     #[test]

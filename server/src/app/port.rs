@@ -11,6 +11,7 @@ const TELL: Duration = Duration::from_secs(30);
 
 /// Returns when somebody listens there; for ever if need be.
 pub(super) async fn wait(host: &str, port: u16) {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut told: Option<Instant> = None;
     loop {
         if let Ok(Ok(_)) = tokio::time::timeout(DIAL, TcpStream::connect((host, port))).await {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bindwright::{Error, Metadata};
 use http::HeaderMap;
 use parking_lot::Mutex;
+use prost::Message as _;
 use tonic::metadata::{AsciiMetadataKey, BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -59,7 +60,13 @@ impl Dapr for Api {
                     (name.to_owned(), value.text().into_owned())
                 };
                 let metadata: HashMap<_, _> = reply.metadata.iter().map(texts).collect();
-                let mut response = Response::new(InvokeBindingResponse { data, metadata });
+                let answer = InvokeBindingResponse { data, metadata };
+                let most = self.0.options.body_limit().unwrap_or(usize::MAX);
+                if answer.encoded_len() > most {
+                    let text = format!("the answer has {} bytes, more than {most}", answer.encoded_len());
+                    return Err(Status::resource_exhausted(text));
+                }
+                let mut response = Response::new(answer);
                 put_all(response.metadata_mut(), &reply.metadata);
                 put_span(response.metadata_mut(), span);
                 Ok(response)

@@ -16,6 +16,7 @@ mod lifetime;
 mod policies;
 mod properties;
 mod replies;
+mod strained;
 mod test_app;
 mod test_grpc_app;
 mod unix;
