@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bindwright::{Client, ClientOptions, ComponentInfo, HandOut, Ledger, TransportKind};
+use bindwright::component::Secret;
+use bindwright::{Client, ClientOptions, ComponentInfo, HandOut, Ledger, SidecarOptions, TransportKind};
 use napi::Env;
 use napi::bindgen_prelude::{External, PromiseRaw};
 use napi_derive::napi;
@@ -28,6 +29,20 @@ pub struct NativeOptions {
     pub app_id: Option<String>,
     /// The way to the bindings.
     pub transport: Option<String>,
+    /// Where the sidecar listens.
+    pub sidecar_endpoint: Option<String>,
+    /// The token that it asks for.
+    pub sidecar_token: Option<String>,
+    /// A file with the certificates to trust.
+    pub sidecar_ca: Option<String>,
+    /// Bytes, in both directions.
+    pub max_message_size: Option<u32>,
+    /// How often a call is made again that may have taken effect.
+    pub max_retries: Option<i64>,
+    /// Where the sidecar delivers events.
+    pub app_port: Option<u16>,
+    /// The token that it shows there.
+    pub app_token: Option<String>,
     /// How long a call waits when it does not say.
     pub timeout_ms: Option<f64>,
     /// Whether components follow changes of the files.
@@ -40,10 +55,20 @@ impl NativeClient {
     #[napi(factory, catch_unwind)]
     pub fn open(env: Env, options: NativeOptions) -> napi::Result<Self> {
         let transport = options.transport.as_deref().map(TransportKind::parse).transpose();
+        let sidecar = SidecarOptions {
+            endpoint: options.sidecar_endpoint,
+            token: options.sidecar_token.map(Secret::new),
+            ca_file: options.sidecar_ca.map(PathBuf::from),
+            max_message_size: options.max_message_size.map(|bytes| bytes as usize),
+            max_retries: options.max_retries,
+            app_port: options.app_port,
+            app_token: options.app_token.map(Secret::new),
+        };
         let options = ClientOptions {
             resources: options.resources.map(|paths| paths.into_iter().map(PathBuf::from).collect()),
             app_id: options.app_id,
             transport: thrown(env, transport)?,
+            sidecar,
             timeout: options.timeout_ms.map(duration),
             hot_reload: options.hot_reload,
             ..ClientOptions::default()
@@ -74,10 +99,14 @@ impl NativeClient {
         promise(env, async move { client.subscribe(&name, hand_out).await.map(NativeSubscription::new) })
     }
 
-    /// All components in scope and how they are, by name.
+    /// All components in scope and how they are, by name; a sidecar is asked.
     #[napi(catch_unwind)]
-    pub fn components(&self) -> Vec<ComponentParts> {
-        self.0.components().into_iter().map(ComponentParts::from).collect()
+    pub fn components<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, Vec<ComponentParts>>> {
+        let client = self.0.clone();
+        promise(
+            env,
+            async move { Ok(client.components().await?.into_iter().map(ComponentParts::from).collect()) },
+        )
     }
 
     /// Documents that were left out and settings that look wrong.

@@ -1,20 +1,17 @@
 //! Invocations: one, and many at once.
 
-use std::ptr;
 use std::sync::Arc;
 
-use bindwright::{Body, Client, Reply, Request, Result};
-use napi::bindgen_prelude::{
-    Array, External, FromNapiValue, Function, PromiseRaw, ToNapiValue, TypeName, Uint32Array,
-    ValidateNapiValue,
-};
-use napi::{Env, JsValue as _, ValueType, check_status, sys};
+use bindwright::{Body, Client, Reply, Result};
+use napi::bindgen_prelude::{Array, External, Function, PromiseRaw, ToNapiValue, Uint32Array};
+use napi::{Env, JsValue as _, sys};
 use napi_derive::napi;
 
 use crate::calls::{Keeps, abort_answer, answer, begin, listen};
 use crate::convert::{Data, duration};
 use crate::errors::ErrorParts;
 use crate::packed::{Packed, unpacked};
+use crate::payload::Payload;
 
 /// So many replies of one call share a text.
 const REPLIES_OF_A_TEXT: usize = 64;
@@ -55,7 +52,7 @@ pub fn invoke(
     metadata: Option<String>,
     timeout_ms: Option<f64>,
 ) -> napi::Result<Option<Answer>> {
-    let request = Request { body: data.0, metadata: unpacked(metadata.as_deref()) };
+    let request = data.request(unpacked(metadata.as_deref()));
     let (target, timeout) = (Arc::clone(target), timeout_ms.map(duration));
     let answered = answer(env, listener, slot, async move {
         target.client.invoke_binding(&target.name, &target.operation, request, timeout).await
@@ -82,55 +79,18 @@ pub fn invoke_many<'env>(
     let mut requests = Vec::with_capacity(data.len() as usize);
     let all = (metadata.len() == 1).then(|| unpacked(metadata[0].as_deref()));
     for place in 0..data.len() {
-        let Payload(body) = data.get::<Payload>(place)?.unwrap_or(Payload(Body::None));
+        let payload = data.get::<Payload>(place)?.unwrap_or_default();
         let metadata = match &all {
             Some(metadata) => metadata.clone(),
             None => unpacked(metadata.get(place as usize).and_then(|each| each.as_deref())),
         };
-        requests.push(Request { body, metadata });
+        requests.push(payload.request(metadata));
     }
     let (target, timeout) = (Arc::clone(target), timeout_ms.map(duration));
     begin(env, key, Keeps::Process, async move {
         let results = target.client.invoke_many(&target.name, &target.operation, requests, timeout).await?;
         Ok(Answers::from(results))
     })
-}
-
-/// The data of a call: bytes, or `undefined` for none at all. They are copied: the caller may change its buffer as
-/// soon as the call returns.
-pub struct Payload(Body);
-
-impl TypeName for Payload {
-    fn type_name() -> &'static str {
-        "Uint8Array"
-    }
-
-    fn value_type() -> ValueType {
-        ValueType::Object
-    }
-}
-
-impl ValidateNapiValue for Payload {}
-
-impl FromNapiValue for Payload {
-    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
-        let mut is_bytes = false;
-        // SAFETY: as the caller promises, with a place to write to.
-        check_status!(unsafe { sys::napi_is_typedarray(env, value, &raw mut is_bytes) })?;
-        if !is_bytes {
-            return Ok(Self(Body::None));
-        }
-        let (mut start, mut length) = (ptr::null_mut(), 0);
-        // SAFETY: as above; a typed array has the layout that this call wants.
-        check_status!(unsafe { sys::napi_get_buffer_info(env, value, &raw mut start, &raw mut length) })?;
-        let bytes = if length == 0 {
-            Vec::new()
-        } else {
-            // SAFETY: Node says that so many bytes are there; nothing runs that could change them meanwhile.
-            unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) }.to_vec()
-        };
-        Ok(Self(Body::from(bytes)))
-    }
 }
 
 /// A reply as `metadata`, or `[data, metadata]` where there is data; or the parts of an error. Metadata is packed.

@@ -18,5 +18,6 @@ mod invoke;
 mod logs;
 mod outcomes;
 mod packed;
+mod payload;
 mod sandbox;
 mod tools;

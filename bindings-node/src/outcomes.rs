@@ -1,14 +1,14 @@
 //! Outcomes as JavaScript tells them.
 
-use bindwright::{Cause, Emission, Outcome, Request};
-use napi::bindgen_prelude::Uint8ArraySlice;
+use bindwright::{Cause, Emission, Outcome};
 use napi_derive::napi;
 
-use crate::convert::{body, duration, metadata};
+use crate::convert::{duration, metadata};
+use crate::payload::Payload;
 
 /// How one event of a batch ended.
 #[napi(object, object_to_js = false)]
-pub struct NativeOutcome<'a> {
+pub struct NativeOutcome {
     /// Its place in the batch.
     pub place: u32,
     /// `ack`, `retry`, `drop`, `deadLetter` or `emit`.
@@ -18,23 +18,23 @@ pub struct NativeOutcome<'a> {
     /// For `retry` and `deadLetter`: a short name and a text.
     pub cause: Option<Vec<String>>,
     /// For `emit`: what follows from the event.
-    pub emissions: Option<Vec<NativeEmission<'a>>>,
+    pub emissions: Option<Vec<NativeEmission>>,
 }
 
 /// An invocation that a handler asks for.
 #[napi(object, object_to_js = false)]
-pub struct NativeEmission<'a> {
+pub struct NativeEmission {
     /// The component's name.
     pub binding: String,
     /// What it is asked to do.
     pub operation: String,
     /// What is sent; left out for no data.
-    pub data: Option<Uint8ArraySlice<'a>>,
+    pub data: Option<Payload>,
     /// Names and values in turn.
     pub metadata: Option<Vec<String>>,
 }
 
-impl NativeOutcome<'_> {
+impl NativeOutcome {
     /// The place and the outcome; what is no outcome is one more delivery.
     pub(crate) fn told(self) -> (usize, Outcome) {
         let cause = self.cause.and_then(|cause| {
@@ -54,9 +54,9 @@ impl NativeOutcome<'_> {
     }
 }
 
-impl NativeEmission<'_> {
+impl NativeEmission {
     fn asked(self) -> Emission {
-        let request = Request { body: body(self.data), metadata: metadata(self.metadata) };
+        let request = self.data.unwrap_or_default().request(metadata(self.metadata));
         Emission { binding: self.binding, operation: self.operation, request }
     }
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bindwright::component::Secret;
 use bindwright::{
-    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Ledger, Result, TransportKind,
+    Client, ClientOptions, ComponentInfo, Error, ErrorCode, HandOut, Ledger, Result, SidecarOptions,
+    TransportKind,
 };
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -20,7 +22,7 @@ use crate::subscription::{Shared, Subscription};
 use crate::waiting::Interrupts;
 
 /// One component, as a tuple: name, type, version, input, output, state, error, redelivery, retries.
-type Component<'py> = (
+pub(crate) type Component<'py> = (
     String,
     String,
     String,
@@ -80,7 +82,11 @@ impl NativeClient {
 #[pymethods]
 impl NativeClient {
     #[new]
-    #[pyo3(signature = (resources, app_id, transport, timeout, hot_reload, /))]
+    #[pyo3(signature = (
+        resources, app_id, transport, timeout, hot_reload, /, *, sidecar_endpoint, sidecar_token, sidecar_ca,
+        max_message_size, max_retries, app_port, app_token
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "those of a client")]
     fn new(
         py: Python<'_>,
         resources: Option<Vec<PathBuf>>,
@@ -88,15 +94,32 @@ impl NativeClient {
         transport: Option<&str>,
         timeout: &Bound<'_, PyAny>,
         hot_reload: Option<bool>,
+        sidecar_endpoint: Option<String>,
+        sidecar_token: Option<String>,
+        sidecar_ca: Option<PathBuf>,
+        max_message_size: &Bound<'_, PyAny>,
+        max_retries: &Bound<'_, PyAny>,
+        app_port: &Bound<'_, PyAny>,
+        app_token: Option<String>,
     ) -> PyResult<Self> {
         guarded(py, || {
             let timeout = convert::option("timeout", timeout)?;
             let transport =
                 transport.map(TransportKind::parse).transpose().map_err(|error| to_py(py, &error))?;
+            let sidecar = SidecarOptions {
+                endpoint: sidecar_endpoint,
+                token: sidecar_token.map(Secret::new),
+                ca_file: sidecar_ca,
+                max_message_size: convert::number("max_message_size", "at least 1", max_message_size)?,
+                max_retries: convert::number("max_retries", "a smaller number", max_retries)?,
+                app_port: convert::number("app_port", "1 to 65535", app_port)?,
+                app_token: app_token.map(Secret::new),
+            };
             let options = ClientOptions {
                 resources,
                 app_id,
                 transport,
+                sidecar,
                 timeout,
                 hot_reload,
                 ..ClientOptions::default()
@@ -172,22 +195,11 @@ impl NativeClient {
     /// All components in scope and how they are, by name.
     fn components<'py>(&self, py: Python<'py>) -> PyResult<Vec<Component<'py>>> {
         guarded(py, || {
-            let components = py.detach(|| self.client.components());
-            let tuple = |info: ComponentInfo| {
-                let error = info.error.map(|error| exception(py, &error)).transpose()?;
-                Ok((
-                    info.name,
-                    info.component_type,
-                    info.version,
-                    info.input,
-                    info.output,
-                    info.state.as_str(),
-                    error,
-                    info.redelivery.map(parts),
-                    info.retries.map(parts),
-                ))
-            };
-            components.into_iter().map(tuple).collect()
+            let mut interrupts = Interrupts::default();
+            let known = py.detach(|| self.client.block_on(self.client.components(), || interrupts.look()));
+            interrupts.check()?;
+            let components = known.unwrap_or_else(|| Err(cancelled())).map_err(|error| to_py(py, &error))?;
+            component_parts(py, components)
         })
     }
 
@@ -248,6 +260,27 @@ impl NativeClient {
     fn transport(&self) -> &'static str {
         self.client.transport().as_str()
     }
+}
+
+pub(crate) fn component_parts(
+    py: Python<'_>,
+    components: Vec<ComponentInfo>,
+) -> PyResult<Vec<Component<'_>>> {
+    let tuple = |info: ComponentInfo| {
+        let error = info.error.map(|error| exception(py, &error)).transpose()?;
+        Ok((
+            info.name,
+            info.component_type,
+            info.version,
+            info.input,
+            info.output,
+            info.state.as_str(),
+            error,
+            info.redelivery.map(parts),
+            info.retries.map(parts),
+        ))
+    };
+    components.into_iter().map(tuple).collect()
 }
 
 pub(crate) fn reload_parts(py: Python<'_>, reload: bindwright::Reload) -> PyResult<Reload<'_>> {

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
-use bindwright::{Body, Metadata};
+use bindwright::{Body, Metadata, Request};
 use bytes::Bytes;
 use pyo3::exceptions::{PyBufferError, PyRecursionError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMapping, PyString, PyTuple};
 
 use crate::errors::Fault;
 
@@ -21,22 +21,27 @@ const SMALL: usize = 2048;
 static JSON_ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static JSON_LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Bytes verbatim and shared, text as UTF-8, `None` as no data at all, anything else as compact JSON.
-pub(crate) fn body(data: &Bound<'_, PyAny>) -> Result<Body, Fault> {
+/// A request of bytes verbatim and shared, text as UTF-8, `None` as no data at all, anything else as compact JSON.
+pub(crate) fn content(data: &Bound<'_, PyAny>) -> Result<Request, Fault> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(Body::Bytes(share_bytes(bytes)));
+        return Ok(Request::new(share_bytes(bytes)));
     }
     if let Ok(text) = data.cast::<PyString>() {
-        return share_text(text).map(Body::Bytes).map_err(|error| refuse(data, "UTF-8", error));
+        return share_text(text).map(Request::new).map_err(|error| refuse(data, "UTF-8", error));
     }
     if data.is_none() {
-        return Ok(Body::None);
+        return Ok(Request::new(Body::None));
     }
     if has_buffer(data) {
         let copy = copy_buffer(data).map_err(|error| refuse(data, "bytes", error))?;
-        return Ok(Body::Bytes(share_bytes(&copy)));
+        return Ok(Request::new(share_bytes(&copy)));
     }
-    json(data).map(Body::Bytes).map_err(|error| refuse(data, "JSON", error))
+    json(data).map(Request::json).map_err(|error| refuse(data, "JSON", error))
+}
+
+/// The data alone, where nobody asks what it was.
+pub(crate) fn body(data: &Bound<'_, PyAny>) -> Result<Body, Fault> {
+    content(data).map(|request| request.body)
 }
 
 /// Python's `bytes` never change, so they are sent from where they are.
@@ -193,6 +198,25 @@ pub(crate) fn option(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Du
 /// The data as `bytes`, or `None` where there is none.
 pub(crate) fn data(py: Python<'_>, body: &Body) -> Py<PyAny> {
     body.as_bytes().map_or_else(|| py.None(), |bytes| PyBytes::new(py, bytes).into_any().unbind())
+}
+
+/// A number of an option, `None` where it is left out; `expected` says what fits.
+pub(crate) fn number<'py, N: for<'a> FromPyObject<'a, 'py>>(
+    name: &str,
+    expected: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<N>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    let unfit = || {
+        let fault = Fault::refused(format!("{name}: expected {expected}, got {value}"));
+        fault.into_option_error(value.py())
+    };
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("{name}: expected an int, got {}", type_name(value))));
+    }
+    value.extract().map(Some).map_err(|_| unfit())
 }
 
 /// The data for `memoryview(owner)`, which reads it where it is and keeps the owner alive.

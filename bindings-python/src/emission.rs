@@ -79,9 +79,10 @@ impl Emission {
         metadata: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let request = || {
-            let body = data.0.map_or_else(|| Ok(Body::empty()), |data| convert::body(&data))?;
+            let content =
+                data.0.map_or_else(|| Ok(Request::new(Body::empty())), |data| convert::content(&data))?;
             let metadata = metadata.map(convert::metadata).transpose()?.unwrap_or_default();
-            Ok(Request { body, metadata })
+            Ok(Request { metadata, ..content })
         };
         let request: Result<_, Fault> = request();
         let request = request.map_err(|fault| fault.into_exception(py, binding, operation))?;

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::client::{NativeClient, reload_parts};
+use crate::client::{NativeClient, component_parts, reload_parts};
 use crate::convert;
 use crate::errors::{guarded, to_py};
 use crate::reply::Reply;
@@ -221,6 +221,21 @@ impl LoopTasks {
             let timeout = convert::option("timeout", timeout)?.unwrap_or(bindwright::DEFAULT_TIMEOUT);
             let client = client.client.clone();
             self.begin_other(event_loop, async move { client.ready(timeout).await }, nothing)
+        })
+    }
+
+    /// All components in scope and how they are.
+    #[pyo3(signature = (event_loop, client, /))]
+    fn components<'py>(
+        &self,
+        event_loop: &Bound<'py, PyAny>,
+        client: &NativeClient,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guarded(event_loop.py(), || {
+            let client = client.client.clone();
+            self.begin_other(event_loop, async move { client.components().await }, |py, known| {
+                Ok(component_parts(py, known)?.into_pyobject(py)?.into_any().unbind())
+            })
         })
     }
 

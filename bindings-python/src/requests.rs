@@ -16,7 +16,7 @@ pub(crate) fn request(data: &Bound<'_, PyAny>, metadata: &Bound<'_, PyAny>) -> R
     let py = data.py();
     let mut metadata = convert::metadata(metadata)?;
     trace::add_to(py, &mut metadata)?;
-    Ok(Request { body: convert::body(data)?, metadata })
+    Ok(Request { metadata, ..convert::content(data)? })
 }
 
 /// The requests of `invoke_many`. What cannot be sent gets its error in its place; the others are sent.
@@ -102,7 +102,7 @@ fn requests(
             trace::add_to(py, &mut metadata)?;
             share(&metadata)
         };
-        let request = |data| Ok(Request { body: convert::body(data)?, metadata: metadata.clone() });
+        let request = |data| Ok(Request { metadata: metadata.clone(), ..convert::content(data)? });
         return Ok(payloads.iter().map(request).collect());
     }
     let Ok(each) = metadata.try_iter() else {

@@ -193,7 +193,7 @@ impl DevBroker {
 }
 
 fn request(data: Option<Vec<u8>>, metadata: HashMap<String, String>) -> Request {
-    Request { body: Body::from(data), metadata: metadata.into_iter().collect() }
+    Request { metadata: metadata.into_iter().collect(), ..Request::new(data) }
 }
 
 fn bytes(body: &Body) -> Option<Vec<u8>> {

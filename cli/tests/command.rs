@@ -239,7 +239,8 @@ fn serve_waits_for_a_server_that_can_be_called() {
         for status in ["500 Internal Server Error", "204 No Content"] {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 512]).unwrap();
-            write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+            // At once: the command hangs up as soon as it knows the status.
+            stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).unwrap();
         }
     });
     let output = bindwright(&["serve", "--wait", "--dapr-http-port", &port]);

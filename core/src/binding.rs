@@ -19,12 +19,30 @@ pub struct Request {
     pub body: Body,
     /// Names and values for the component, as its documentation lists them.
     pub metadata: Metadata,
+    /// What the bytes of the body are to a way that cannot carry any bytes.
+    pub encoding: Encoding,
+}
+
+/// What the bytes of a body are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// To arrive as they are.
+    #[default]
+    Verbatim,
+    /// A value, written as JSON: a sidecar over HTTP may write it anew, with blanks, order of members and form of
+    /// numbers of its own.
+    Json,
 }
 
 impl Request {
     /// A request without metadata.
     pub fn new(body: impl Into<Body>) -> Self {
-        Self { body: body.into(), metadata: Metadata::new() }
+        Self { body: body.into(), ..Self::default() }
+    }
+
+    /// A request whose body is a value, written as JSON.
+    pub fn json(text: impl Into<Body>) -> Self {
+        Self { body: text.into(), encoding: Encoding::Json, ..Self::default() }
     }
 
     /// Adds an entry of metadata.

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::event::{Event, Outcome};
 use crate::process;
 use crate::runtime;
-use crate::transport::{Embedded, Transport, TransportKind};
+use crate::transport::{Embedded, Sidecar, Transport, TransportKind};
 
 use calls::{CallsUnderWay, UnderWay};
 pub use options::ClientOptions;
@@ -62,7 +62,8 @@ struct Shared {
 }
 
 impl Client {
-    /// Reads the component documents. Connects to nothing: a component is opened when it is first used.
+    /// Reads the component documents, or finds out where the sidecar is. Connects to nothing: a component is opened
+    /// when it is first used, a sidecar is waited for by the first call.
     ///
     /// # Errors
     /// `INVALID_OPTIONS` for a missing folder or a variable that cannot be used, `INVALID_MANIFEST` for two
@@ -70,11 +71,12 @@ impl Client {
     /// [`faults`](Self::faults).
     pub fn open(options: ClientOptions) -> Result<Self> {
         let kind = options.transport_kind()?;
-        let (app_id, hot_reload, timeout) = (options.app_id(), options.hot_reload()?, options.timeout);
-        let denied = options.denied.clone();
-        let resources = options.into_resources()?;
-        let transport = Box::new(Embedded::open(&resources, app_id.as_deref(), hot_reload, denied)?);
-        tracing::info!(target: "bindwright", transport = kind.as_str(), ?resources, app_id, "client opened");
+        let timeout = options.timeout;
+        let transport: Box<dyn Transport> = match kind {
+            TransportKind::Embedded => Self::embedded(options)?,
+            TransportKind::SidecarGrpc => Box::new(Sidecar::over_grpc(&options.sidecar_settings(kind)?)?),
+            TransportKind::SidecarHttp => Box::new(Sidecar::over_http(&options.sidecar_settings(kind)?)?),
+        };
         Ok(Self(Arc::new(Shared {
             process: process::id(),
             kind,
@@ -86,6 +88,14 @@ impl Client {
             calls: CallsUnderWay::default(),
             stopped: tokio::sync::OnceCell::new(),
         })))
+    }
+
+    fn embedded(options: ClientOptions) -> Result<Box<dyn Transport>> {
+        let (app_id, hot_reload, denied) = (options.app_id(), options.hot_reload()?, options.denied.clone());
+        let resources = options.into_resources()?;
+        let transport = Embedded::open(&resources, app_id.as_deref(), hot_reload, denied)?;
+        tracing::info!(target: "bindwright", transport = "embedded", ?resources, app_id, "client opened");
+        Ok(Box::new(transport))
     }
 
     /// The way that was chosen.

@@ -94,17 +94,8 @@ fn target(request: &Request<Bytes>) -> String {
 }
 
 fn failed(error: &hyper_util::client::legacy::Error, target: &str) -> Error {
-    // The cause is at the end of the chain, and the first links say only that there was one.
-    let mut words = Vec::new();
-    let mut link: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(cause) = link {
-        let text = cause.to_string();
-        if words.last().is_none_or(|last: &String| !last.contains(&text)) {
-            words.push(text);
-        }
-        link = cause.source();
-    }
-    let text = words.join(": ");
+    // The error itself says only that there was one.
+    let text = std::error::Error::source(error).map(tls::chain).unwrap_or_default();
     match tls::code_of(&text) {
         Some(code) => Error::new(code, format!("no encrypted connection to {target}")).backend(text),
         None if error.is_connect() => {

@@ -38,7 +38,7 @@ pub mod testing;
 mod tls;
 mod transport;
 
-pub use binding::{Reply, Request};
+pub use binding::{Encoding, Reply, Request};
 pub use body::Body;
 pub use client::{Client, ClientOptions, DEFAULT_DRAIN, DEFAULT_TIMEOUT};
 pub use dispatch::{Batch, HandOut, OrderBy, Subscription};
@@ -50,7 +50,7 @@ pub use manifest::Yaml;
 pub use metadata::{Metadata, MetadataValue};
 pub use policy::{BreakerUse, Ledger, PolicyReport, PolicyUse};
 pub use telemetry::TraceContext;
-pub use transport::{ComponentInfo, TransportKind};
+pub use transport::{ComponentInfo, SidecarOptions, TransportKind};
 
 /// For component types of your own: implement the traits and [`register`](component::register) the type.
 pub mod component {

@@ -34,6 +34,10 @@ fn record_trace(span: &Span, metadata: Option<&Metadata>) {
 pub(crate) const TRACEPARENT: &str = "traceparent";
 /// The metadata name of the vendors' part of the trace.
 pub(crate) const TRACESTATE: &str = "tracestate";
+/// The metadata name of what travels beside the trace, as in the W3C recommendation.
+pub(crate) const BAGGAGE: &str = "baggage";
+/// What stands in an event's and a request's metadata, and travels as headers beside them.
+pub(crate) const CONTEXT: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
 
 /// A valid `traceparent` with the `tracestate` beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]

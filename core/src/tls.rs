@@ -125,6 +125,21 @@ fn trust_this_machine(builder: &mut SslConnectorBuilder) {
     }
 }
 
+/// What an error and its causes say, each thing once: the cause is at the end, and the first links often say only that
+/// there was one.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut link = Some(error);
+    while let Some(cause) = link {
+        let text = cause.to_string();
+        if words.last().is_none_or(|last| !last.contains(&text)) {
+            words.push(text);
+        }
+        link = cause.source();
+    }
+    words.join(": ")
+}
+
 /// The code for the words of OpenSSL about a connection that did not come about; `None` when they are about something
 /// else.
 pub(crate) fn code_of(text: &str) -> Option<ErrorCode> {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use bindwright::{Body, Error, ErrorCode, Metadata, Reply, Request, Status};
+use bindwright::{Error, ErrorCode, Metadata, Reply, Request, Status};
+use bindwright_wire::headers;
 use bytes::Bytes;
 
 use crate::sidecar::Sidecar;
@@ -36,7 +37,7 @@ pub(crate) async fn run(sidecar: &Sidecar, asked: Asked<'_>) -> Result<Reply, Re
     let result = if operation.is_empty() {
         Err(Refused { text: "operation field is missing from request".to_owned(), cause: None })
     } else {
-        let request = Request { body: Body::from(data), metadata };
+        let request = Request { metadata, ..Request::new(data) };
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let invoked = sidecar.client.invoke_binding(name, operation, request, timeout).await;
         invoked.map_err(|error| refused(sidecar, name, operation, error))
@@ -73,9 +74,9 @@ pub(crate) fn told(error: &Error) -> String {
 /// What the text of an error says for programs. The status of a backend has the name that Dapr's component for HTTP
 /// gives it.
 pub(crate) fn explanations(error: &Error) -> Vec<(&'static str, String)> {
-    let mut all = vec![("bindwright-error-code", error.code().as_str().to_owned())];
+    let mut all = vec![(headers::ERROR_CODE, error.code().as_str().to_owned())];
     if let Some(retriable) = error.retriable() {
-        all.push(("bindwright-retriable", retriable.to_string()));
+        all.push((headers::RETRIABLE, retriable.to_string()));
     }
     match error.backend_status() {
         Some(Status::Http(code)) => all.push(("metadata.statusCode", code.to_string())),

@@ -14,13 +14,13 @@ mod limits;
 mod listen;
 mod metrics;
 mod options;
-pub mod proto;
+mod replies;
 mod serve;
 mod sidecar;
 mod trace;
 
 pub use access::TARGET as ACCESS_LOG;
 pub use configuration::Configuration;
-pub use options::{AppProtocol, Elsewhere, MaxBodySize, Options, Token};
+pub use options::{AppProtocol, Elsewhere, MaxBodySize, Options};
 pub use serve::{Ender, Server, open_client};
 pub use sidecar::Ending;

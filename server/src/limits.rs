@@ -1,12 +1,12 @@
-//! What requests may cost: memory for their bodies, and time for their clients.
+//! What requests may cost: memory for their bodies and replies, and time for their clients.
 //!
-//! Everything that is read of requests under way is charged to one budget. What does not fit is refused at once, with
-//! a hint to come again, instead of being held: 503 over HTTP, `RESOURCE_EXHAUSTED` over gRPC. Tests are below and in
-//! `server/tests/hostile.rs`.
+//! Everything that is read of requests under way is charged to one budget, and so is what is answered (`replies.rs`).
+//! What does not fit is refused at once, with a hint to come again, instead of being held: 503 over HTTP,
+//! `RESOURCE_EXHAUSTED` over gRPC. Tests are below and in `server/tests/serve/hostile.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,31 +18,55 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
+use crate::grpc;
+
 /// What is read and thrown away of a body that is refused, so that its sender gets to read the answer.
 const DISCARDED: usize = 256 << 10;
+/// A reply that is no larger always passes: the work is done, and the caller wants to know. It leaves less for others.
+const SMALL_REPLY: usize = 64 << 10;
 
 /// What all requests under way may hold together.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    left: AtomicUsize,
+    /// Less than nothing where small replies took more than there was.
+    left: AtomicIsize,
 }
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes) })
+        Arc::new(Self { left: AtomicIsize::new(signed(bytes)) })
     }
 
     fn take(&self, bytes: usize) -> bool {
-        let take = |left: usize| left.checked_sub(bytes);
+        let take = |left: isize| Some(left.checked_sub(signed(bytes))?).filter(|left| *left >= 0);
         self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
     }
 
     pub(crate) fn charge(self: &Arc<Self>) -> Charge {
         Charge { budget: self.clone(), taken: 0 }
     }
+
+    /// What a reply takes; nothing if it is not small and there is no room.
+    pub(crate) fn charge_reply(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        if bytes <= SMALL_REPLY {
+            self.left.fetch_sub(signed(bytes), Ordering::AcqRel);
+        } else if !self.take(bytes) {
+            return None;
+        }
+        Some(Charge { budget: self.clone(), taken: bytes })
+    }
 }
 
-/// What one request has taken of the budget; given back when it is dropped.
+/// Why a reply is not sent: whoever asks again should know what that does.
+pub(crate) fn no_room(bytes: usize) -> String {
+    format!("too much is under way for a reply of {bytes} bytes; what was asked for is done")
+}
+
+fn signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap_or(isize::MAX)
+}
+
+/// What one request or reply has taken of the budget; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Arc<Budget>,
@@ -61,7 +85,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.left.fetch_add(self.taken, Ordering::AcqRel);
+        self.budget.left.fetch_add(signed(self.taken), Ordering::AcqRel);
     }
 }
 
@@ -156,7 +180,7 @@ impl http_body::Body for Metered {
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| Status::cancelled(error.to_string()))?;
             let length = frame.data_ref().map_or(0, Bytes::len);
-            if self.charge.lock().add(length) { Ok(frame) } else { Err(crate::grpc::overloaded()) }
+            if self.charge.lock().add(length) { Ok(frame) } else { Err(grpc::overloaded(grpc::TOO_MUCH)) }
         }))
     }
 
@@ -192,6 +216,19 @@ mod tests {
         assert_eq!(read_of(&budget, "123", 5).await.unwrap().0, "123");
         drop(charge);
         assert_eq!(read_of(&budget, "12345678", 8).await.unwrap().0, "12345678");
+    }
+
+    #[tokio::test]
+    async fn small_replies_always_pass_and_leave_less_for_others() {
+        let budget = Budget::new(SMALL_REPLY * 2);
+        assert!(budget.charge_reply(SMALL_REPLY * 2 + 1).is_none());
+        let large = budget.charge_reply(SMALL_REPLY + 1).unwrap();
+        assert!(budget.charge_reply(SMALL_REPLY + 1).is_none());
+        let small: Vec<_> = (0..3).map(|_| budget.charge_reply(SMALL_REPLY).unwrap()).collect();
+        drop(large);
+        assert_eq!(read_of(&budget, "1", 1).await.unwrap_err(), Unread::Overloaded);
+        drop(small);
+        assert!(budget.charge_reply(SMALL_REPLY * 2).is_some());
     }
 
     #[tokio::test]

@@ -1,29 +1,35 @@
 //! Ports, connections, and what they are bounded by.
 //!
-//! A port is one of TCP or a Unix socket. A connection costs some kilobytes, so there is a most of them for each port; beyond it HTTP is told 503 and gRPC is
-//! hung up on. A connection has to say something within `--slow-client-timeout`, and so has every request. Tests are in
-//! `server/tests/hostile.rs`.
+//! A port is one of TCP or a Unix socket. A connection costs some kilobytes, so there is a most of them for each port;
+//! beyond it HTTP is told 503 and gRPC is hung up on. A connection has to say something within `--slow-client-timeout`,
+//! and so has every request; a reply has to be taken. Tests are in `server/tests/serve/hostile.rs` and `unread.rs`.
+
+mod addresses;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::RecvFlags;
-use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
+
+pub(crate) use self::addresses::bind;
+use crate::replies::{Outgoing, Replies};
 
 /// How every connection with HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,8 +40,6 @@ const MOST_STREAMS: u32 = 1000;
 /// A connection with HTTP/2 that is silent is asked whether it lives.
 const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// Between two looks at a connection that stopped in the middle of its first word.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a port rests when the operating system gives no more connections.
@@ -61,55 +65,6 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
 }
 
-/// Listens on all of these addresses; without any on loopback, and of IPv6 only where there is such a thing.
-pub(crate) async fn bind(addresses: &[String], port: u16) -> io::Result<Vec<TcpListener>> {
-    if addresses.is_empty() {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let asked = first.local_addr()?.port();
-        return match TcpListener::bind((Ipv6Addr::LOCALHOST, asked)).await {
-            Ok(second) => Ok(vec![first, second]),
-            // Whoever has it would get what is meant for us by those who say `localhost`.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => Err(error),
-            Err(_) => Ok(vec![first]),
-        };
-    }
-    let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        // A port that is taken freely is the same for all addresses.
-        let port = match listeners.first() {
-            Some(first) => first.local_addr()?.port(),
-            None => port,
-        };
-        let address = resolve(address.trim(), port).await?;
-        let is_beside_ipv4 = listeners.iter().any(|one| one.local_addr().is_ok_and(|one| one.is_ipv4()));
-        listeners.push(if address.is_ipv6() && is_beside_ipv4 {
-            bind_ipv6_only(address)?
-        } else {
-            TcpListener::bind(address).await?
-        });
-    }
-    Ok(listeners)
-}
-
-/// `::` alone takes calls of IPv4 as well; beside an address of IPv4 it would be taken already.
-fn bind_ipv6_only(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v6()?;
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    set_ipv6_v6only(&socket, true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-async fn resolve(address: &str, port: u16) -> io::Result<SocketAddr> {
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok((address, port).into());
-    }
-    let found = lookup_host((bare, port)).await?.next();
-    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address")))
-}
-
 /// What answers the requests of a port.
 pub(crate) trait Serves:
     Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
@@ -117,8 +72,9 @@ pub(crate) trait Serves:
     + Send
     + 'static
 {
-    type Body: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
+        + Unpin
         + 'static;
 }
 
@@ -128,7 +84,10 @@ where
         + Clone
         + Send
         + 'static,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
 {
     type Body = B;
 }
@@ -302,27 +261,45 @@ async fn converse(
     service: impl Serves,
     is_http2: bool,
     limits: Limits,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
     let io = TokioIo::new(stream);
-    // How a connection ends is its client's affair.
+    let replies = Arc::new(Replies::default());
+    let service = watched(service, &replies);
+    let stall = replies.stall(limits.patience);
     if is_http2 {
-        let connection = http2_builder(limits).serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = closing.wait_for(|closing| *closing) => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
+        carry(http2_builder(limits).serve_connection(io, service), stall, closing).await;
     } else {
-        let connection = http1_builder(limits).serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = closing.wait_for(|closing| *closing) => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
+        carry(http1_builder(limits).serve_connection(io, service), stall, closing).await;
     }
+}
+
+/// Drives a connection to its end, which is its client's affair; or until its client takes no more of a reply.
+async fn carry(
+    connection: impl GracefulConnection,
+    stall: impl Future<Output = ()>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let mut stall = std::pin::pin!(stall);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stall.as_mut() => return,
+        _ = closing.wait_for(|closing| *closing) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = stall => {}
+    }
+}
+
+/// What answers, with an eye on its replies.
+fn watched<S: Serves>(service: S, replies: &Arc<Replies>) -> impl Serves<Body = Outgoing<S::Body>> + use<S> {
+    let replies = replies.clone();
+    service_fn(move |request| {
+        let (answering, replies) = (service.call(request), replies.clone());
+        async move { answering.await.map(|response| replies.watch(response)) }
+    })
 }
 
 fn http1_builder(limits: Limits) -> http1::Builder {

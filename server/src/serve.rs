@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State};
+use bindwright::{Client, ClientOptions, Error, ErrorCode, Result, State, TransportKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -60,7 +60,7 @@ impl Server {
         open_components(&client).await?;
         let sidecar = Arc::new(Sidecar::new(client, options));
         warn(&sidecar);
-        sidecar.metrics.look(&sidecar.client);
+        sidecar.metrics.look(&sidecar.components().await);
         let options = &sidecar.options;
         let services =
             grpc::services(&sidecar).await.map_err(|fault| Error::new(ErrorCode::Internal, fault))?;
@@ -179,6 +179,7 @@ pub fn open_client(options: &Options) -> Result<Client> {
         app_id: options.app_id.clone(),
         hot_reload: configuration.hot_reload(),
         denied: configuration.denied(),
+        transport: Some(TransportKind::Embedded),
         ..ClientOptions::default()
     };
     if of_client.resources.is_none() && of_client.resource_paths().is_err() {
@@ -211,7 +212,7 @@ async fn open_components(client: &Client) -> Result<()> {
     }
     let Err(error) = client.ready(LONGEST_START).await else { return Ok(()) };
     loop {
-        let components = client.components();
+        let components = client.components().await?;
         let is_component = |name: &str| components.iter().any(|one| one.name == name);
         if error.component_name().is_some_and(is_component) {
             return Err(error);

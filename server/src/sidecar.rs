@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bindwright::{Client, State};
+use bindwright::{Client, ComponentInfo, State};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -150,11 +150,16 @@ impl Sidecar {
         Ok(())
     }
 
-    pub(crate) fn about(&self) -> About {
+    /// The components: those of an embedded client, which are known at once.
+    pub(crate) async fn components(&self) -> Vec<ComponentInfo> {
+        self.client.components().await.unwrap_or_default()
+    }
+
+    pub(crate) async fn about(&self) -> About {
         let version = env!("CARGO_PKG_VERSION");
         let mut extended = self.extended.lock().clone();
         extended.insert("daprRuntimeVersion".to_owned(), version.to_owned());
-        let components = self.client.components().into_iter();
+        let components = self.components().await.into_iter();
         // One that failed although the start went on without it counts as not loaded, until it works.
         let loaded = components.filter(|one| one.state != State::Failed || !one.ignore_errors).map(|one| {
             let capabilities = [(one.input, "INPUT_BINDING"), (one.output, "OUTPUT_BINDING")];

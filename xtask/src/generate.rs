@@ -16,7 +16,7 @@ fn files() -> Outcome<Vec<(&'static str, String)>> {
         ("docs/errors.md", error_page()),
         ("bindings-python/python/bindwright/errors.py", python_errors::module()),
         ("bindings-node/ts/codes.ts", node_errors::module()),
-        ("server/src/proto/runtime.rs", grpc::module(&crate::root())?),
+        ("wire/src/messages.rs", grpc::module(&crate::root())?),
     ])
 }
 
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn every_code_has_a_row_and_a_class() {
-        let of_codes = |(name, _): &(&str, String)| !name.starts_with("server/");
+        let of_codes = |(name, _): &(&str, String)| !name.starts_with("wire/");
         for (name, content) in files().unwrap().into_iter().filter(of_codes) {
             for code in ErrorCode::ALL {
                 assert!(content.contains(code.as_str()), "{name}: {code}");

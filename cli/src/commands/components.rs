@@ -37,7 +37,10 @@ impl Components {
             };
             trouble = ready.err();
         }
-        let (components, faults) = (client.components(), client.faults());
+        let Some(components) = client.block_on(client.components(), || stop.is_asked()) else {
+            return Err(Failure::Told);
+        };
+        let (components, faults) = (components?, client.faults());
         if terminal.is_json() {
             terminal.say_json(&json!({
                 "components": components.iter().map(component).collect::<Vec<_>>(),

@@ -21,7 +21,7 @@ mod version;
 
 use std::path::PathBuf;
 
-use bindwright::{Client, ClientOptions};
+use bindwright::{Client, ClientOptions, TransportKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::Failure;
@@ -105,7 +105,8 @@ impl Resources {
     /// What a client of these would be opened with.
     pub(crate) fn options(&self) -> ClientOptions {
         let resources = (!self.resources.is_empty()).then(|| self.resources.clone());
-        ClientOptions { resources, app_id: self.app_id.clone(), ..ClientOptions::default() }
+        let transport = Some(TransportKind::Embedded);
+        ClientOptions { resources, app_id: self.app_id.clone(), transport, ..ClientOptions::default() }
     }
 
     /// A client of these, embedded.

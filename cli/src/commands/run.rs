@@ -7,19 +7,22 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bindwright_server::{Ending, Options, Server, open_client};
+use bindwright_server::{Ending, Options, Server};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::serve;
 use crate::Failure;
 use crate::log_lines::LogLines;
 use crate::signals::Stop;
 use crate::terminal::Terminal;
 
-/// How long somebody who pressed Ctrl-C, or a program that ended, waits at most to be noticed.
+/// How long a program that was told to end waits at most to be noticed.
 const LOOK: Duration = Duration::from_millis(50);
 /// What stands before the lines of the program.
 const PREFIX: &str = "== APP == ";
+/// Longer lines are printed in pieces.
+const LONGEST_LINE: u64 = 64 << 10;
 
 /// Runs a program with bindings beside it, as `bindwright serve` offers them
 ///
@@ -40,7 +43,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(&self, _: &Terminal) -> Result<(), Failure> {
-        bindwright::process::set_worker_threads(super::serve::cores());
+        bindwright::process::set_worker_threads(serve::cores());
         let stop = Stop::listen()?;
         let mut options = self.options.clone();
         options.dapr_http_port.get_or_insert(0);
@@ -48,23 +51,9 @@ impl Run {
         options.metrics_port.get_or_insert(0);
         options.app_id.get_or_insert_with(|| format!("app-{}", std::process::id()));
         let _lines = LogLines::begin(&options.log_level, options.log_as_json, options.app_id.as_deref());
-        let client = open_client(&options)?;
-        let start = Server::start(client.clone(), options.clone());
-        let Some(server) = client.block_on(start, || stop.is_asked()) else { return Ok(()) };
-        let server = server?;
+        let Some((client, server)) = serve::start(&options, &stop)? else { return Ok(()) };
         let mut program = Program::start(&self.command, &variables(&options, &server))?;
-        let ender = server.ender();
-        let serving = async {
-            let mut run = std::pin::pin!(server.run());
-            loop {
-                match tokio::time::timeout(LOOK, run.as_mut()).await {
-                    Ok(ending) => return ending,
-                    Err(_) if stop.is_asked() || program.has_ended() => ender.end(),
-                    Err(_) => {}
-                }
-            }
-        };
-        let ending = client.block_on(serving, || false);
+        let ending = serve::until_ended(&client, server, || stop.is_asked() || program.has_ended());
         // Last: until here it may have had events to finish.
         let patience = Duration::from_secs(options.dapr_graceful_shutdown_seconds.into());
         let (status, was_asked) = program.end(patience)?;
@@ -149,7 +138,7 @@ fn print_with_prefix(stream: impl Read + Send + 'static, is_error: bool) -> Join
     std::thread::spawn(move || {
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
-        // A line without an end is printed in pieces of this size: it must not fill the memory.
+        // A line without an end must not fill the memory.
         while lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             if !line.ends_with(b"\n") {
                 line.push(b'\n');
@@ -167,5 +156,3 @@ fn print_with_prefix(stream: impl Read + Send + 'static, is_error: bool) -> Join
         }
     })
 }
-
-const LONGEST_LINE: u64 = 64 << 10;

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
+use bindwright::Client;
 use bindwright_server::{Ending, Options, Server, open_client};
 use clap::Args;
 
@@ -12,7 +13,7 @@ use crate::log_lines::LogLines;
 use crate::signals::Stop;
 use crate::terminal::Terminal;
 
-/// How long somebody who pressed Ctrl-C waits at most before the end begins.
+/// How long somebody who pressed Ctrl-C, or a program that ended, waits at most to be noticed.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long `--wait` waits.
 const WAIT: Duration = Duration::from_mins(1);
@@ -48,26 +49,39 @@ impl Serve {
         let stop = Stop::listen()?;
         let options = &self.options;
         let _lines = LogLines::begin(&options.log_level, options.log_as_json, options.app_id.as_deref());
-        let client = open_client(options)?;
-        let start = Server::start(client.clone(), options.clone());
-        let Some(server) = client.block_on(start, || stop.is_asked()) else { return Ok(()) };
-        let server = server?;
-        let ender = server.ender();
-        let serving = async {
-            let mut run = std::pin::pin!(server.run());
-            loop {
-                match tokio::time::timeout(LOOK, run.as_mut()).await {
-                    Ok(ending) => return ending,
-                    Err(_) if stop.is_asked() => ender.end(),
-                    Err(_) => {}
-                }
-            }
-        };
-        match client.block_on(serving, || false) {
+        let Some((client, server)) = start(options, &stop)? else { return Ok(()) };
+        match until_ended(&client, server, || stop.is_asked()) {
             Some(Ending::Asked) => Ok(()),
             _ => Err(Failure::Told),
         }
     }
+}
+
+/// Starts a server; none when somebody asked for the end meanwhile.
+pub(super) fn start(options: &Options, stop: &Stop) -> Result<Option<(Client, Server)>, Failure> {
+    let client = open_client(options)?;
+    let started = client.block_on(Server::start(client.clone(), options.clone()), || stop.is_asked());
+    Ok(started.transpose()?.map(|server| (client, server)))
+}
+
+/// Serves until somebody asks for the end, by the API or because `is_over` says so.
+pub(super) fn until_ended(
+    client: &Client,
+    server: Server,
+    mut is_over: impl FnMut() -> bool,
+) -> Option<Ending> {
+    let ender = server.ender();
+    let serving = async {
+        let mut run = std::pin::pin!(server.run());
+        loop {
+            match tokio::time::timeout(LOOK, run.as_mut()).await {
+                Ok(ending) => return ending,
+                Err(_) if is_over() => ender.end(),
+                Err(_) => {}
+            }
+        }
+    };
+    client.block_on(serving, || false)
 }
 
 /// As many threads do the work as there are processors: here they have nothing else to do.

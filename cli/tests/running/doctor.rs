@@ -111,7 +111,8 @@ fn a_group_with_another_strategy_is_a_fault() {
     let subscribing = client.subscribe("other", bindwright::HandOut::LaneAtATime);
     let _subscription = client.block_on(subscribing, || false).unwrap().unwrap();
     crate::broker::until("it has joined", || {
-        client.components().iter().any(|one| one.name == "other" && one.state == bindwright::State::Ready)
+        let components = client.block_on(client.components(), || false).unwrap().unwrap();
+        components.iter().any(|one| one.name == "other" && one.state == bindwright::State::Ready)
     });
     let (code, report) = fixture.json(&["doctor", "orders"]);
     let found = step(&report, "group", &group);

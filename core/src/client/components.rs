@@ -7,7 +7,7 @@ use crate::engine::Reload;
 use crate::error::{Error, Result};
 use crate::policy::PolicyReport;
 use crate::runtime;
-use crate::transport::ComponentInfo;
+use crate::transport::{ComponentInfo, TransportKind};
 
 impl Client {
     /// [`open`](Self::open), then [`ready`](Self::ready).
@@ -36,9 +36,18 @@ impl Client {
         self.on_runtime(self.0.transport.ready(deadline)).await
     }
 
-    /// All components in scope and how they are, by name.
-    pub fn components(&self) -> Vec<ComponentInfo> {
-        self.0.transport.components()
+    /// All components in scope and how they are, by name. Embedded it is known at once; a sidecar is asked, and
+    /// waited for as long as a call is.
+    ///
+    /// # Errors
+    /// Of a sidecar: those of a call that does not reach it, and `UNAUTHENTICATED`; `FORKED`.
+    pub async fn components(&self) -> Result<Vec<ComponentInfo>> {
+        // Embedded nothing is waited for, so that a child can look at what it inherited.
+        if self.transport() != TransportKind::Embedded {
+            self.check_process()?;
+        }
+        let deadline = runtime::moment_in(self.0.timeout);
+        self.on_runtime(self.0.transport.components(deadline)).await
     }
 
     /// The operations of the output binding `name`, in the order shown to users. Opens it, as a call does.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::manifest::{Manifest, References};
-use crate::transport::TransportKind;
+use crate::transport::{Settings, SidecarOptions, TransportKind};
 
 /// Where a client finds its components, and who it is. What is left out comes from the environment.
 #[derive(Debug, Clone, Default)]
@@ -15,8 +15,12 @@ pub struct ClientOptions {
     pub resources: Option<Vec<PathBuf>>,
     /// The name that `scopes` of documents are compared with. Left out: `APP_ID`.
     pub app_id: Option<String>,
-    /// The way to the bindings. Left out: `BINDWRIGHT_TRANSPORT`, else embedded.
+    /// The way to the bindings. Left out: embedded where `resources` are given; else `BINDWRIGHT_TRANSPORT`; else a
+    /// sidecar over gRPC where `sidecar.endpoint`, `DAPR_GRPC_ENDPOINT` or `DAPR_GRPC_PORT` names one, over HTTP where
+    /// only `DAPR_HTTP_ENDPOINT` or `DAPR_HTTP_PORT` does; else embedded.
     pub transport: Option<TransportKind>,
+    /// Where the sidecar is; does not count for the embedded transport.
+    pub sidecar: SidecarOptions,
     /// How long a call waits when it does not say; 30 s when left out.
     pub timeout: Option<Duration>,
     /// Whether components follow changes of the resource files, which are looked at once a second. Left out:
@@ -29,11 +33,31 @@ pub struct ClientOptions {
 
 impl ClientOptions {
     pub(super) fn transport_kind(&self) -> Result<TransportKind> {
-        match (self.transport, &self.resources, variable("BINDWRIGHT_TRANSPORT")) {
-            (Some(kind), _, _) => Ok(kind),
-            (None, None, Some(text)) => TransportKind::parse(&text),
-            (None, _, _) => Ok(TransportKind::Embedded),
+        self.transport_by(&variable)
+    }
+
+    fn transport_by(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<TransportKind> {
+        if let Some(kind) = self.transport {
+            return Ok(kind);
         }
+        if self.resources.is_some() {
+            return Ok(TransportKind::Embedded);
+        }
+        if let Some(text) = variable("BINDWRIGHT_TRANSPORT") {
+            return TransportKind::parse(&text);
+        }
+        let names = |names: [&str; 2]| names.into_iter().any(|name| variable(name).is_some());
+        Ok(if self.sidecar.endpoint.is_some() || names(["DAPR_GRPC_ENDPOINT", "DAPR_GRPC_PORT"]) {
+            TransportKind::SidecarGrpc
+        } else if names(["DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT"]) {
+            TransportKind::SidecarHttp
+        } else {
+            TransportKind::Embedded
+        })
+    }
+
+    pub(super) fn sidecar_settings(self, kind: TransportKind) -> Result<Settings> {
+        Settings::new(kind, self.sidecar, variable)
     }
 
     /// The folders and files that a client of these options reads.
@@ -120,6 +144,33 @@ mod tests {
         }
         for text in ["fasle", "2", "-"] {
             assert_eq!(switch(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_transport_is_what_is_said_first() {
+        use TransportKind::{Embedded, SidecarGrpc, SidecarHttp};
+        let given = |resources: bool, transport, endpoint: Option<&str>| ClientOptions {
+            resources: resources.then(Vec::new),
+            transport,
+            sidecar: SidecarOptions { endpoint: endpoint.map(str::to_owned), ..SidecarOptions::default() },
+            ..ClientOptions::default()
+        };
+        for (options, variables, expected) in [
+            (given(false, None, None), &[][..], Embedded),
+            (given(false, None, None), &["DAPR_HTTP_PORT"], SidecarHttp),
+            (given(false, None, None), &["DAPR_HTTP_ENDPOINT", "DAPR_GRPC_PORT"], SidecarGrpc),
+            (given(false, None, None), &["DAPR_GRPC_ENDPOINT"], SidecarGrpc),
+            (given(false, None, None), &["DAPR_GRPC_PORT", "BINDWRIGHT_TRANSPORT"], SidecarHttp),
+            (given(false, None, Some("there")), &[], SidecarGrpc),
+            (given(true, None, None), &["DAPR_GRPC_PORT", "BINDWRIGHT_TRANSPORT"], Embedded),
+            (given(true, Some(SidecarGrpc), None), &["BINDWRIGHT_TRANSPORT"], SidecarGrpc),
+        ] {
+            let variable = |name: &str| {
+                let value = if name == "BINDWRIGHT_TRANSPORT" { "sidecar-http" } else { "1" };
+                variables.contains(&name).then(|| value.to_owned())
+            };
+            assert_eq!(options.transport_by(&variable).unwrap(), expected, "{options:?} {variables:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use std::time::Instant;
 
 use super::rules::Rules;
@@ -158,7 +159,7 @@ impl LaneState {
                             effects.replies.push((event.position, body.clone()));
                         }
                         count(rules, &event);
-                        self.sight(&event, Some(ending), effects);
+                        self.sight_end(&event, ending, effects);
                         effects.positions.push(event.position);
                     }
                 }
@@ -175,7 +176,7 @@ impl LaneState {
                     self.report(token.sequence, true);
                     count(rules, &self.outstanding[index]);
                     self.outstanding[index].fail(cause.clone());
-                    self.sight(&self.outstanding[index], None, effects);
+                    self.sight_failure(&self.outstanding[index], None, effects);
                     self.exhaust(index, rules, effects);
                     follow_up.get_or_insert(token.sequence);
                 }
@@ -196,7 +197,7 @@ impl LaneState {
                 let pause = match outcome {
                     Outcome::Retry { after, cause } => {
                         let failures = event.fail(cause.clone());
-                        self.sight(event, None, effects);
+                        self.sight_failure(event, *after, effects);
                         self.report(token.sequence, false);
                         let pause = rules.pause_after(failures, *after, status_of(cause.as_deref()));
                         count_failure(rules, cause.as_deref(), pause.is_some());
@@ -204,7 +205,7 @@ impl LaneState {
                     }
                     Outcome::DeadLetter { cause } => {
                         event.fail(cause.clone());
-                        self.sight(event, None, effects);
+                        self.sight_failure(event, None, effects);
                         self.report(token.sequence, true);
                         None
                     }
@@ -232,21 +233,40 @@ impl LaneState {
     fn exhaust(&mut self, index: usize, rules: &Rules, effects: &mut Effects) {
         if let Some(dead_letters) = &rules.dead_letters {
             self.begin_settling(index, Work::DeadLetter(dead_letters.clone()), effects);
+        } else if rules.gives_back {
+            self.sight_end(&self.outstanding[index], Ending::Held, effects);
+            self.rests_until = Some(moment_in(rules.longest_pause));
+            self.take_back(index);
         } else {
             let sequence = self.outstanding[index].sequence;
             self.blocked = Some(self.blocked.map_or(sequence, |first| first.min(sequence)));
-            self.sight(&self.outstanding[index], Some(Ending::Held), effects);
+            self.sight_end(&self.outstanding[index], Ending::Held, effects);
             effects.blocked = Some(self.outstanding[index].clone());
             self.take_back(index);
         }
     }
 
-    /// Notes what became of a delivery, or of the event, where somebody wants to know.
-    fn sight(&self, event: &StoredEvent, ending: Option<Ending>, effects: &mut Effects) {
+    /// Notes that a delivery failed, where somebody wants to know; `after` is the pause that its handler asked for.
+    fn sight_failure(&self, event: &StoredEvent, after: Option<Duration>, effects: &mut Effects) {
+        self.sight(event, None, after, effects);
+    }
+
+    /// Notes how an event ended, where somebody wants to know.
+    fn sight_end(&self, event: &StoredEvent, ending: Ending, effects: &mut Effects) {
+        self.sight(event, Some(ending), None, effects);
+    }
+
+    fn sight(
+        &self,
+        event: &StoredEvent,
+        ending: Option<Ending>,
+        after: Option<Duration>,
+        effects: &mut Effects,
+    ) {
         if self.face.is_witnessed {
             let history = event.history.lock();
             let cause = history.as_ref().and_then(|history| history.cause.clone());
-            effects.sightings.push(Sighting { position: event.position, ending, cause });
+            effects.sightings.push(Sighting { position: event.position, ending, cause, after });
         }
     }
 
@@ -260,7 +280,7 @@ impl LaneState {
     /// What an event became was confirmed.
     pub(super) fn settled(&mut self, event: &StoredEvent, ending: Ending, effects: &mut Effects) {
         if self.end_settling(event).is_some() {
-            self.sight(event, Some(ending), effects);
+            self.sight_end(event, ending, effects);
             effects.positions.push(event.position);
         }
     }
@@ -275,7 +295,7 @@ impl LaneState {
     ) {
         let Some(event) = self.end_settling(event) else { return };
         let failures = event.fail(Some(Box::new(cause)));
-        self.sight(&event, None, effects);
+        self.sight_failure(&event, None, effects);
         insert(&mut self.outstanding, event.clone());
         let index = self.first_after(event.sequence) - 1;
         match rules.pause_after(failures, None, None) {

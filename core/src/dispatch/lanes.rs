@@ -267,7 +267,9 @@ impl Lanes {
         let rested = lane.rests_until;
         let result = with(lane, &self.rules, self.hand_out, &mut effects);
         let (rests, source) = (lane.rests_until, lane.source);
+        // What goes back to where it came from rests for ever: nobody is to be woken for it.
         if rests != rested
+            && !self.rules.gives_back
             && let Some(until) = rests
         {
             self.resting.push(Reverse((until, id)));

@@ -28,7 +28,7 @@ impl Listener {
         Arc::new(Self { face, settler, witness, untold: AtomicUsize::new(0) })
     }
 
-    /// Events that were settled under the lock. To be told once it is free.
+    /// What became of events under the lock. To be told once it is free.
     pub(super) fn message(
         self: Arc<Self>,
         positions: Vec<i64>,
@@ -36,11 +36,12 @@ impl Listener {
         sightings: Vec<Sighting>,
         held: Option<Error>,
     ) -> Message {
-        self.untold.fetch_add(positions.len(), Ordering::SeqCst);
-        Message { listener: self, positions, replies, sightings, held }
+        let count = positions.len() + sightings.len();
+        self.untold.fetch_add(count, Ordering::SeqCst);
+        Message { listener: self, count, positions, replies, sightings, held }
     }
 
-    /// How many settled events the settler has not heard of.
+    /// How much the settler and the witness have not heard of.
     pub(super) fn untold(&self) -> usize {
         self.untold.load(Ordering::SeqCst)
     }
@@ -49,6 +50,8 @@ impl Listener {
 /// What a settler is to be told.
 pub(super) struct Message {
     listener: Arc<Listener>,
+    /// Of positions and sightings.
+    count: usize,
     positions: Vec<i64>,
     replies: Vec<(i64, Body)>,
     sightings: Vec<Sighting>,
@@ -74,10 +77,10 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if self.positions.is_empty() {
+        if self.count == 0 {
             return;
         }
-        self.listener.untold.fetch_sub(self.positions.len(), Ordering::SeqCst);
+        self.listener.untold.fetch_sub(self.count, Ordering::SeqCst);
         // Whoever closed the source waits for it to be quiet, and looked before it was.
         if self.listener.face.is_closed() {
             self.listener.settler.settled(&[]);

@@ -15,9 +15,9 @@
 //! * Closing a source makes everything handed out from it stale: it will be delivered again to whoever is next.
 //!
 //! `state.rs` has the lock and the signals, `lanes.rs` all lanes, `lane.rs` one of them, `settling.rs` what becomes of
-//! an event before it is settled, `listener.rs` what a component has yet to hear, `witness.rs` what the test kit wants to
-//! know, `rules.rs` what settings and policies say, `attachment.rs` what is read from, `subscription.rs` the handlers' side,
-//! `batch.rs` events for languages that can lose them.
+//! an event before it is settled, `listener.rs` what a component has yet to hear, `witness.rs` what becomes
+//! of single events for whoever asks, `rules.rs` what settings and policies say, `attachment.rs` what is read from,
+//! `subscription.rs` the handlers' side, `batch.rs` events for languages that can lose them.
 
 mod attachment;
 mod batch;

@@ -36,6 +36,8 @@ pub(crate) struct Rules {
     pub(crate) timeout: Option<Duration>,
     /// What keeps events back while handlers only fail.
     pub(crate) breaker: Option<Arc<Breaker>>,
+    /// An event that is given up goes back to where it came from, instead of holding its lane.
+    pub(crate) gives_back: bool,
     /// No pause between deliveries is longer; shortens those of a test.
     pub(crate) longest_pause: Duration,
     /// What a policy did, where there is one.
@@ -80,8 +82,26 @@ impl Rules {
             dead_letters,
             timeout,
             breaker,
+            gives_back: false,
             longest_pause: Duration::MAX,
             counts,
+        }
+    }
+
+    /// The rules for events whose order, limits and redelivery somebody else keeps: each is on its own, and one that
+    /// failed goes back to where it came from.
+    pub(crate) fn once() -> Self {
+        Self {
+            order_by: OrderBy::None,
+            max_in_flight: usize::MAX,
+            redelivery: Backoff::default(),
+            restricted: None,
+            dead_letters: None,
+            timeout: None,
+            breaker: None,
+            gives_back: true,
+            longest_pause: Duration::MAX,
+            counts: None,
         }
     }
 
@@ -95,6 +115,11 @@ impl Rules {
         asked: Option<Duration>,
         status: Option<Status>,
     ) -> Option<Duration> {
+        if self.gives_back {
+            // Whoever waits for the event hears of the failure at once and takes it back: it must not come a second
+            // time meanwhile.
+            return Some(self.longest_pause);
+        }
         let redelivery = match &self.restricted {
             Some(restricted) if !restricted.matching.covers(status) => {
                 if self.dead_letters.is_some() {

@@ -170,7 +170,7 @@ fn dead_letter(event: &StoredEvent, form: Form) -> Request {
             metadata.add("deadLetterCause", cause.text);
         }
     }
-    Request { body: event.body.clone(), metadata }
+    Request { metadata, ..Request::new(event.body.clone()) }
 }
 
 /// `offset` → `deadLetterOffset`.

@@ -272,6 +272,12 @@ impl Subscription {
         }
     }
 
+    /// When the first lane that rests will be ready.
+    #[cfg(test)]
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.0.state.look().err().flatten()
+    }
+
     /// Lanes that could be handed out now: work for one more handler each.
     pub fn lanes_waiting(&self) -> usize {
         if self.0.attachment.is_inherited() { 0 } else { self.0.state.lanes_waiting() }

@@ -1,4 +1,7 @@
-//! Telling somebody what becomes of single events; for the test kit. Nobody else asks, and then nothing is noted.
+//! Telling somebody what becomes of single events: the test kit, and a sidecar that waits for the answer. Where nobody
+//! asks nothing is noted.
+
+use std::time::Duration;
 
 use crate::event::Cause;
 
@@ -39,6 +42,8 @@ pub(crate) struct Sighting {
     pub(crate) ending: Option<Ending>,
     /// Why the last delivery that failed did so.
     pub(crate) cause: Option<Box<Cause>>,
+    /// The pause that the handler asked for.
+    pub(crate) after: Option<Duration>,
 }
 
 /// Sees what becomes of a source's events, before its settler hears of it.

@@ -1,8 +1,8 @@
 //! One component: its document, its type, and its output once somebody used it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ pub(crate) struct Instance {
     longest_pause: Duration,
     process: u32,
     number: u64,
+    /// How its events are delivered again. Its document does not change, and whoever watches asks often.
+    redelivery: OnceLock<Ledger>,
 }
 
 #[derive(Default)]
@@ -139,6 +141,7 @@ impl Instance {
             longest_pause,
             process,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
+            redelivery: OnceLock::new(),
         }
     }
 
@@ -323,6 +326,14 @@ impl Instance {
         outbound.into_iter().chain(inbound.map(|policy| policy.told(self.name()))).collect()
     }
 
+    fn redelivery(&self) -> Option<Ledger> {
+        if let Some(known) = self.redelivery.get() {
+            return Some(*known);
+        }
+        let ledger = self.open_input().ok()?.1.ledger();
+        Some(*self.redelivery.get_or_init(|| ledger))
+    }
+
     pub(crate) fn info(&self, subscriptions: &[Subscription]) -> ComponentInfo {
         let health = self.health(subscriptions);
         ComponentInfo {
@@ -334,7 +345,7 @@ impl Instance {
             explicit_input: self.component.direction.explicit_input,
             route: self.receives.route.clone(),
             ignore_errors: self.component.ignore_errors,
-            redelivery: self.open_input().ok().map(|(_, rules)| rules.ledger()),
+            redelivery: self.redelivery(),
             retries: self
                 .outbound
                 .as_ref()

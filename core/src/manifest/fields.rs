@@ -37,10 +37,19 @@ pub(super) fn text_field(node: &Node, name: &str) -> Result<String, Flaw> {
 
 pub(super) fn bool_field(node: &Node, name: &str) -> Result<bool, Flaw> {
     let Some(node) = node.field(name) else { return Ok(false) };
-    match text_of(node)?.to_lowercase().as_str() {
-        "true" | "yes" | "on" | "y" => Ok(true),
-        "" | "false" | "no" | "off" | "n" => Ok(false),
-        _ => Err(node.flaw(format!("{name}: expected true or false"))),
+    let text = text_of(node)?;
+    if text.is_empty() {
+        return Ok(false);
+    }
+    truth(&text).ok_or_else(|| node.flaw(format!("{name}: expected true or false")))
+}
+
+/// What a text says that is meant as yes or no.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
     }
 }
 

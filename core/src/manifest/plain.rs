@@ -94,11 +94,9 @@ impl Yaml {
     /// # Errors
     /// `INVALID_MANIFEST` for anything else.
     pub fn flag(&self) -> Result<bool> {
-        match self.text()?.to_lowercase().as_str() {
-            "true" | "yes" | "on" | "y" => Ok(true),
-            "false" | "no" | "off" | "n" => Ok(false),
-            other => Err(self.error(&format!("expected true or false, got {other:?}"))),
-        }
+        let text = self.text()?;
+        let told = || self.error(&format!("expected true or false, got {:?}", text.to_lowercase()));
+        fields::truth(&text).ok_or_else(told)
     }
 
     /// An error about this value, with its names and its place.

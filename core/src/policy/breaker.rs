@@ -3,13 +3,17 @@
 //! It behaves as Dapr's (sony/gobreaker). Closed: calls pass and are counted; the counters are cleared every
 //! `interval`, and after each failure `trip` is asked. Open: no call passes until `timeout` is over. Half-open:
 //! `max_requests` calls pass; that many successes close it, one failure opens it again. A result counts only in the
-//! state that admitted the call. Every change of time comes in from outside, so that nothing here waits.
+//! state that admitted the call. Every change of time comes in from outside, so that nothing here waits. What follows from
+//! what is in `phases`.
+
+mod phases;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use self::phases::{Changes, Phase, Phases};
 use super::counts::BreakerUse;
 use super::trip::{Counts, Trip};
 use crate::error::{Error, ErrorCode};
@@ -54,36 +58,7 @@ pub(crate) struct Breaker {
     component: Arc<str>,
     direction: &'static str,
     settings: BreakerSettings,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    phase: Phase,
-    /// Counts the phases; a permit of an earlier one counts no more.
-    generation: u64,
-    counts: Counts,
-    changes: Changes,
-}
-
-/// How often it became what.
-#[derive(Debug, Default, Clone, Copy)]
-struct Changes {
-    opened: u64,
-    half_opened: u64,
-    closed: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Phase {
-    /// `None` until the first call, and where the counters are never cleared.
-    Closed {
-        clear_at: Option<Instant>,
-    },
-    Open {
-        until: Instant,
-    },
-    HalfOpen,
+    phases: Mutex<Phases>,
 }
 
 /// How a breaker is.
@@ -115,30 +90,27 @@ pub(crate) enum Refusal {
 impl Breaker {
     /// A closed one. `direction` is for messages.
     pub(crate) fn new(component: Arc<str>, direction: &'static str, settings: BreakerSettings) -> Self {
-        let phase = Phase::Closed { clear_at: None };
-        let (counts, changes) = (Counts::default(), Changes::default());
-        let inner = Mutex::new(Inner { phase, generation: 0, counts, changes });
-        Self { component, direction, settings, inner }
+        Self { component, direction, settings, phases: Mutex::default() }
     }
 
     /// Asks for one call to pass. Its result is reported to the permit.
     pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<Permit, Refusal> {
-        let mut inner = self.inner.lock();
-        inner.advance(&self.settings, now);
-        match inner.phase {
+        let mut phases = self.phases.lock();
+        phases.advance(&self.settings, now);
+        match phases.phase {
             Phase::Open { until } => return Err(Refusal::Open { until }),
-            Phase::HalfOpen if inner.counts.requests >= self.settings.max_requests.max(1).into() => {
+            Phase::HalfOpen if phases.counts.requests >= self.settings.max_requests.max(1).into() => {
                 return Err(Refusal::HalfOpenFull);
             }
             Phase::Closed { .. } | Phase::HalfOpen => {}
         }
-        inner.counts.requests += 1;
-        Ok(Permit { breaker: Arc::clone(self), generation: inner.generation, is_reported: false })
+        phases.counts.requests += 1;
+        Ok(Permit { breaker: Arc::clone(self), generation: phases.generation, is_reported: false })
     }
 
     /// How it is, without changing anything.
     pub(crate) fn state(&self, now: Instant) -> BreakerState {
-        match self.inner.lock().phase {
+        match self.phases.lock().phase {
             Phase::Closed { .. } => BreakerState::Closed,
             Phase::Open { until } if now < until => BreakerState::Open { until },
             Phase::Open { .. } | Phase::HalfOpen => BreakerState::HalfOpen,
@@ -152,7 +124,7 @@ impl Breaker {
             BreakerState::Open { .. } => "open",
             BreakerState::HalfOpen => "half-open",
         };
-        let Changes { opened, half_opened, closed } = self.inner.lock().changes;
+        let Changes { opened, half_opened, closed } = self.phases.lock().changes;
         BreakerUse { state, opened, half_opened, closed }
     }
 
@@ -173,17 +145,18 @@ impl Breaker {
     }
 
     fn report(&self, generation: u64, is_success: bool, now: Instant) {
-        let mut inner = self.inner.lock();
-        inner.advance(&self.settings, now);
-        if generation != inner.generation {
+        let mut phases = self.phases.lock();
+        phases.advance(&self.settings, now);
+        if generation != phases.generation {
             return;
         }
-        let change = if is_success { inner.succeed(&self.settings) } else { inner.fail(&self.settings, now) };
+        let change =
+            if is_success { phases.succeed(&self.settings) } else { phases.fail(&self.settings, now) };
         let Some(phase) = change else { return };
-        let counts = inner.counts;
-        inner.begin(phase);
+        let counts = phases.counts;
+        phases.begin(phase);
         // Whoever listens to the log must not hold up other calls.
-        drop(inner);
+        drop(phases);
         let (component, direction) = (&*self.component, self.direction);
         if is_success {
             tracing::info!(target: "bindwright", component, direction, "the circuit breaker is closed again");
@@ -198,58 +171,10 @@ impl Breaker {
     }
 
     fn give_back(&self, generation: u64) {
-        let mut inner = self.inner.lock();
-        if generation == inner.generation {
-            inner.counts.requests = inner.counts.requests.saturating_sub(1);
+        let mut phases = self.phases.lock();
+        if generation == phases.generation {
+            phases.counts.requests = phases.counts.requests.saturating_sub(1);
         }
-    }
-}
-
-impl Inner {
-    /// What the time alone changes.
-    fn advance(&mut self, settings: &BreakerSettings, now: Instant) {
-        match self.phase {
-            Phase::Closed { clear_at: None } if !settings.interval.is_zero() => {
-                self.phase = Phase::Closed { clear_at: now.checked_add(settings.interval) };
-            }
-            Phase::Closed { clear_at: Some(at) } if now >= at => {
-                self.begin(Phase::Closed { clear_at: now.checked_add(settings.interval) });
-            }
-            Phase::Open { until } if now >= until => self.begin(Phase::HalfOpen),
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen => {}
-        }
-    }
-
-    /// Counts a success, and says which phase it begins.
-    fn succeed(&mut self, settings: &BreakerSettings) -> Option<Phase> {
-        self.counts.total_successes += 1;
-        self.counts.consecutive_successes += 1;
-        self.counts.consecutive_failures = 0;
-        let closes = matches!(self.phase, Phase::HalfOpen)
-            && self.counts.consecutive_successes >= settings.max_requests.max(1).into();
-        closes.then_some(Phase::Closed { clear_at: None })
-    }
-
-    /// Counts a failure, and says which phase it begins.
-    fn fail(&mut self, settings: &BreakerSettings, now: Instant) -> Option<Phase> {
-        self.counts.total_failures += 1;
-        self.counts.consecutive_failures += 1;
-        self.counts.consecutive_successes = 0;
-        let opens = matches!(self.phase, Phase::HalfOpen) || settings.trip.is_due(&self.counts);
-        opens.then(|| Phase::Open { until: now.checked_add(settings.timeout).unwrap_or(now) })
-    }
-
-    fn begin(&mut self, phase: Phase) {
-        match (self.phase, phase) {
-            // Only its counters are cleared.
-            (Phase::Closed { .. }, Phase::Closed { .. }) => {}
-            (_, Phase::Closed { .. }) => self.changes.closed += 1,
-            (_, Phase::Open { .. }) => self.changes.opened += 1,
-            (_, Phase::HalfOpen) => self.changes.half_opened += 1,
-        }
-        self.phase = phase;
-        self.generation += 1;
-        self.counts = Counts::default();
     }
 }
 

@@ -182,6 +182,7 @@ fn secrets_are_never_shown() {
     let secret: Secret = one("hunter2");
     assert_eq!(format!("{secret} {secret:?}"), "*** ***");
     assert_eq!(secret, Secret::new("hunter2"));
+    assert!(secret.is(b"hunter2") && !secret.is(b"hunter") && !secret.is(b"hunter3") && !secret.is(b""));
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Witness for BindingWitness {
     fn saw(&self, sightings: Vec<Sighting>) {
         let Some(stage) = self.stage.upgrade() else { return };
         stage.with(true, |state| {
-            for Sighting { position, ending, cause } in sightings {
+            for Sighting { position, ending, cause, .. } in sightings {
                 let progress = state.pushed.entry((self.binding.clone(), position)).or_default();
                 let is_delivery = matches!(ending, None | Some(Ending::Ack | Ending::Drop | Ending::Emit));
                 progress.deliveries += u32::from(is_delivery);

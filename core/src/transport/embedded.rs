@@ -42,8 +42,8 @@ impl Transport for Embedded {
         self.0.subscribe(name, hand_out).await
     }
 
-    fn components(&self) -> Vec<ComponentInfo> {
-        self.0.components()
+    async fn components(&self, _: Instant) -> Result<Vec<ComponentInfo>> {
+        Ok(self.0.components())
     }
 
     fn policies(&self) -> PolicyReport {

@@ -1,6 +1,19 @@
 //! How a client reaches its bindings: one trait, three ways.
+//!
+//! `embedded.rs` with `view.rs` is the way inside this process. `sidecar.rs` is the way to a process beside it:
+//! `settings.rs` and `endpoint.rs` say where it is, `connect.rs` connects, `attempt.rs` decides what is made again,
+//! `grpc.rs` and `http.rs` speak, `answer.rs` reads errors, and `app_channel/` receives.
 
+mod answer;
+mod app_channel;
+mod attempt;
+mod connect;
 mod embedded;
+mod endpoint;
+mod grpc;
+mod http;
+mod settings;
+mod sidecar;
 mod view;
 
 use std::sync::Arc;
@@ -16,6 +29,9 @@ use crate::health::State;
 use crate::policy::{Ledger, PolicyReport};
 
 pub(crate) use embedded::{Embedded, Guarded};
+pub(crate) use settings::Settings;
+pub use settings::SidecarOptions;
+pub(crate) use sidecar::Sidecar;
 
 /// The way to the bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,24 +39,27 @@ pub(crate) use embedded::{Embedded, Guarded};
 pub enum TransportKind {
     /// Inside this process.
     Embedded,
-    // `sidecar-grpc` and `sidecar-http` join here.
+    /// A sidecar beside it, over gRPC: bytes arrive as they are.
+    SidecarGrpc,
+    /// A sidecar beside it, over HTTP, which carries JSON.
+    SidecarHttp,
 }
 
 impl TransportKind {
     /// Reads the spelling of `BINDWRIGHT_TRANSPORT`.
     ///
     /// # Errors
-    /// `INVALID_OPTIONS` for anything else than `embedded`.
+    /// `INVALID_OPTIONS` for anything else than `embedded`, `sidecar-grpc` and `sidecar-http`.
     pub fn parse(text: &str) -> Result<Self> {
         match text.trim().to_ascii_lowercase().as_str() {
             "embedded" => Ok(Self::Embedded),
-            "sidecar-grpc" | "sidecar-http" => Err(Error::new(
-                ErrorCode::InvalidOptions,
-                format!("transport {:?} is not part of this version; use \"embedded\"", text.trim()),
-            )),
+            "sidecar-grpc" => Ok(Self::SidecarGrpc),
+            "sidecar-http" => Ok(Self::SidecarHttp),
             other => Err(Error::new(
                 ErrorCode::InvalidOptions,
-                format!("transport: expected \"embedded\", got {other:?}"),
+                format!(
+                    "transport: expected \"embedded\", \"sidecar-grpc\" or \"sidecar-http\", got {other:?}"
+                ),
             )),
         }
     }
@@ -49,6 +68,8 @@ impl TransportKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
+            Self::SidecarGrpc => "sidecar-grpc",
+            Self::SidecarHttp => "sidecar-http",
         }
     }
 }
@@ -97,7 +118,7 @@ pub(crate) trait Transport: Send + Sync + 'static {
     async fn subscribe(&self, name: &str, hand_out: HandOut) -> Result<Subscription>;
 
     /// All components and how they are.
-    fn components(&self) -> Vec<ComponentInfo>;
+    async fn components(&self, deadline: Instant) -> Result<Vec<ComponentInfo>>;
 
     /// What policies did.
     fn policies(&self) -> PolicyReport;

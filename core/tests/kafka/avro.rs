@@ -262,7 +262,7 @@ async fn addresses_are_tried_in_turn_with_their_path_and_credentials() {
     let client = component("me:geheim", "");
     let error = refused(&client, request()).await;
     assert_eq!(error.code(), ErrorCode::Unauthenticated);
-    for shown in [error.to_string(), format!("{error:?}"), format!("{:?}", client.components())] {
+    for shown in [error.to_string(), format!("{error:?}"), format!("{:?}", client.components().await)] {
         assert!(!shown.contains("geheim"), "{shown}");
     }
     close(&client).await;

@@ -8,7 +8,7 @@ use crate::runner::{self, Placeholders};
 #[tokio::test]
 async fn every_case_of_the_specification_holds() {
     if crate::server::shared().is_some() {
-        runner::every_case_holds("kafka.yaml", own_topic).await;
+        runner::every_case_holds(runner::embedded(), "kafka.yaml", own_topic).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! A folder of documents, and the component type `bindings.scripted` that does what a test says.
 
+use futures_util::FutureExt as _;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -306,6 +307,6 @@ pub(crate) fn ack(subscription: &Subscription, event: &Event) -> bool {
 }
 
 pub(crate) fn state(client: &Client, name: &str) -> State {
-    let components = client.components();
+    let components = client.components().now_or_never().expect("known at once").expect("components");
     components.iter().find(|component| component.name == name).expect("a component").state
 }

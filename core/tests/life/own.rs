@@ -1,5 +1,6 @@
 //! Components that a client adds itself.
 
+use futures_util::FutureExt as _;
 use std::time::Duration;
 
 use bindwright::{ErrorCode, State};
@@ -19,7 +20,14 @@ async fn what_a_client_adds_is_its_own() {
         ("a file".into(), "COMPONENT_NOT_FOUND".into())
     );
     let names = |client: &bindwright::Client| -> Vec<String> {
-        client.components().into_iter().map(|one| one.name).collect()
+        client
+            .components()
+            .now_or_never()
+            .expect("known at once")
+            .expect("components")
+            .into_iter()
+            .map(|one| one.name)
+            .collect()
     };
     assert_eq!((names(&client).join(" "), names(&other).join(" ")), ("a b".into(), "a".into()));
     client.close(Duration::from_secs(5)).await.expect("closed");
@@ -52,7 +60,7 @@ async fn removing_uncovers_then_hides() {
         (ask(&client, "a").await, ask(&other, "a").await),
         ("COMPONENT_NOT_FOUND".into(), "a file".into())
     );
-    assert_eq!(client.components().len(), 0);
+    assert_eq!(client.components().await.expect("components").len(), 0);
     let error = client.remove_component("a").expect_err("it is gone");
     assert_eq!(error.code(), ErrorCode::ComponentNotFound);
     client.add_component(&fixture.document("a", "again", &[])).expect("added");
@@ -80,7 +88,7 @@ async fn what_is_wrong_is_returned_and_nothing_is_added() {
     for (text, code) in cases {
         let error = client.add_component(&text).expect_err("refused");
         assert_eq!(error.code(), code, "{error}");
-        assert_eq!(client.components().len(), 0);
+        assert_eq!(client.components().await.expect("components").len(), 0);
         if let Some(place) = error.place_in_file() {
             assert_eq!(&*place.file, "<text>");
         }

@@ -20,8 +20,13 @@ async fn a_wrong_document_has_failed() {
     fixture.write_text("a.yaml", &fixture.document("a", "1", &["refuse: settings"]));
     fixture.write_text("b.yaml", &fixture.document("b", "1", &[]).replace("scripted", "nonsense"));
     let client = fixture.client();
-    let codes: Vec<_> =
-        client.components().into_iter().map(|one| (one.state, one.error.map(|error| error.code()))).collect();
+    let codes: Vec<_> = client
+        .components()
+        .await
+        .expect("components")
+        .into_iter()
+        .map(|one| (one.state, one.error.map(|error| error.code())))
+        .collect();
     assert_eq!(
         codes,
         [(State::Failed, Some(ErrorCode::InvalidSettings)), (State::Failed, Some(ErrorCode::UnknownType)),]
@@ -37,7 +42,7 @@ async fn a_backend_that_does_not_answer_in_time_has_failed_until_it_does() {
     ask(&client, "a").await;
     assert_eq!(state(&client, "a"), State::Connecting);
     until("initTimeout is over", || state(&client, "a") == State::Failed).await;
-    let error = client.components()[0].error.clone().expect("the last error");
+    let error = client.components().await.expect("components")[0].error.clone().expect("the last error");
     assert_eq!(error.message(), "connection refused");
     fixture.world.set_health("a 1", State::Ready, None);
     assert_eq!(state(&client, "a"), State::Ready);
@@ -53,7 +58,10 @@ async fn the_worse_of_sending_and_receiving_counts() {
     ask(&client, "a").await;
     fixture.world.set_health("input a 1", State::Degraded, Some("lost"));
     assert_eq!(state(&client, "a"), State::Degraded);
-    assert_eq!(client.components()[0].error.as_ref().expect("an error").message(), "lost");
+    assert_eq!(
+        client.components().await.expect("components")[0].error.as_ref().expect("an error").message(),
+        "lost"
+    );
     drop(subscription);
     client.close(std::time::Duration::from_secs(5)).await.expect("closed");
     assert_ne!(state(&client, "a"), State::Degraded);

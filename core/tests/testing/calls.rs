@@ -144,7 +144,13 @@ fn a_policy_retries_what_it_would_outside_without_its_pauses() {
     let bench = Bench::new(&[memory("orders", ""), policies("{outbound: {retry: rare}}")]);
     let sandbox = Sandbox::open().expect("open");
     let client = bench.client();
-    assert_eq!(client.components()[0].retries.expect("sends").attempts, Some(4));
+    assert_eq!(
+        client.block_on(client.components(), || false).expect("not interrupted").expect("components")[0]
+            .retries
+            .expect("sends")
+            .attempts,
+        Some(4)
+    );
     sandbox.answer("orders", Answer::error(ErrorCode::Unavailable).times(2));
     invoke(&client, "orders", "create", "a").expect("the third attempt");
     let errors: Vec<_> = sandbox.invocations(None).iter().map(|one| one.error).collect();

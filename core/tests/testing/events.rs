@@ -55,7 +55,14 @@ fn an_event_without_a_way_out_holds_its_place() {
     let cause = poison.progress().cause.expect("a cause");
     assert_eq!((cause.code.as_str(), cause.text.as_str()), ("Poison", "never works"));
     assert_eq!((after.progress().deliveries, after.progress().ending), (0, None));
-    assert_eq!(client.components()[0].error.clone().expect("held").code(), ErrorCode::EventBlocked);
+    assert_eq!(
+        client.block_on(client.components(), || false).expect("not interrupted").expect("components")[0]
+            .error
+            .clone()
+            .expect("held")
+            .code(),
+        ErrorCode::EventBlocked
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::grpc::GrpcApp;
 use super::http::HttpApp;
 use super::input::Input;
-use super::outcome::Answer;
+use super::outcome::{Answer, Unanswered};
 use crate::options::{AppProtocol, Options};
 use crate::trace::Tracing;
 
@@ -64,7 +64,7 @@ impl Channel {
     }
 
     /// Gives the application an event; whoever does so has a permit.
-    pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, String> {
+    pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, Unanswered> {
         match &self.protocol {
             Protocol::Http(app) => app.deliver(input, event).await,
             Protocol::Grpc(app) => app.deliver(event).await,

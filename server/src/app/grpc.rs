@@ -3,26 +3,30 @@
 //! Unlike Dapr, the token goes along with every call, also with the question for bindings, and that is asked again when
 //! it failed.
 
+use std::error::Error as _;
 use std::time::Duration;
 
-use bindwright::Event;
+use bindwright::{Cause, Event};
 use bytes::Bytes;
 use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
+use tonic::{Code, ConnectError, Request, Status};
 
 use super::channel::UNFIT_TOKEN;
 use super::input::Input;
-use super::outcome::{Answer, Outputs};
+use super::outcome::{Answer, NotHandled, Outputs, UNREACHABLE, Unanswered, is_released};
 use super::tls;
 use crate::http::TOKEN;
 use crate::options::{AppProtocol, Options};
-use crate::proto::BindingEventRequest;
-use crate::proto::app_callback_client::AppCallbackClient;
-use crate::proto::app_callback_health_check_client::AppCallbackHealthCheckClient;
-use crate::proto::binding_event_response::BindingEventConcurrency;
 use crate::trace::{self, Tracing};
+use bindwright_wire::headers;
+use bindwright_wire::messages::BindingEventRequest;
+use bindwright_wire::messages::app_callback_client::AppCallbackClient;
+use bindwright_wire::messages::app_callback_health_check_client::AppCallbackHealthCheckClient;
+use bindwright_wire::messages::binding_event_response::BindingEventConcurrency;
 
+/// The cause of an event that was not handled comes in headers.
+const LARGEST_HEADERS: u32 = 1 << 20;
 /// How long the application may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(20);
 
@@ -39,7 +43,8 @@ impl GrpcApp {
         let scheme = if is_secure { "https" } else { "http" };
         let base = format!("{scheme}://{}:{port}", super::http::host(&options.app_channel_address));
         let endpoint = Endpoint::from_shared(base.clone()).map_err(|error| format!("{base}: {error}"))?;
-        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        let endpoint =
+            endpoint.connect_timeout(CONNECT).tcp_nodelay(true).http2_max_header_list_size(LARGEST_HEADERS);
         let channel = if is_secure {
             endpoint.connect_with_connector_lazy(tls::connector(b"\x02h2", CONNECT)?)
         } else {
@@ -65,7 +70,7 @@ impl GrpcApp {
         client.health_check(self.request(())).await.is_ok()
     }
 
-    pub(super) async fn deliver(&self, event: &Event) -> Result<Answer, String> {
+    pub(super) async fn deliver(&self, event: &Event) -> Result<Answer, Unanswered> {
         let metadata = event.metadata();
         let texts = metadata.iter().map(|(name, value)| (name.to_owned(), value.text().into_owned()));
         let mut request = self.request(BindingEventRequest {
@@ -74,6 +79,9 @@ impl GrpcApp {
             data: event.body().as_bytes().cloned().unwrap_or(Bytes::from_static(b"null")),
             metadata: texts.collect(),
         });
+        if event.attempt() > 1 {
+            request.metadata_mut().insert(headers::ATTEMPT, event.attempt().into());
+        }
         let text = |name| metadata.get(name);
         let (parent, state) = (text(trace::TRACEPARENT), text(trace::TRACESTATE));
         if let Some(span) = self.tracing.below(parent.as_deref(), state.as_deref()) {
@@ -94,7 +102,17 @@ impl GrpcApp {
                     outputs: Outputs { to: answer.to, data: answer.data, in_parallel },
                 })
             }
-            Err(status) => Err(format!("error invoking app: {:?}: {}", status.code(), status.message())),
+            Err(status) => {
+                let header =
+                    |name: &'static str| status.metadata().get(name).and_then(|value| value.to_str().ok());
+                let text = || format!("error invoking app: {:?}: {}", status.code(), status.message());
+                let unnamed = || Cause::new(UNREACHABLE, text());
+                if is_released(header) || is_of_connecting(&status) {
+                    return Err(Unanswered::NotTaken(text()));
+                }
+                let told = NotHandled::read(header, status.message(), unnamed);
+                told.map(Answer::NotHandled).ok_or_else(|| Unanswered::Failed(text()))
+            }
         }
     }
 
@@ -105,4 +123,16 @@ impl GrpcApp {
         }
         request
     }
+}
+
+/// Whether the call came to nothing because there is no connection.
+fn is_of_connecting(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

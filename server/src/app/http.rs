@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bindwright::{Event, Metadata};
+use bindwright_wire::headers;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
@@ -15,7 +16,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::channel::UNFIT_TOKEN;
 use super::input::Input;
-use super::outcome::Answer;
+use super::outcome::{self, Answer, NotHandled, Outputs, Unanswered};
 use super::tls;
 use crate::http::TOKEN;
 use crate::options::{AppProtocol, Options};
@@ -102,7 +103,7 @@ impl HttpApp {
     /// It wants the events when it answers OPTIONS with 2xx or 405.
     pub(super) async fn wants(&self, input: &Input) -> Result<bool, String> {
         let request = self.request(Method::OPTIONS, &target(input), HeaderMap::new(), Bytes::new())?;
-        let status = self.send(request).await?.status();
+        let status = self.send(request).await.map_err(Unanswered::into_text)?.status();
         Ok(status.is_success() || status.as_u16() == 405)
     }
 
@@ -115,16 +116,35 @@ impl HttpApp {
     }
 
     /// Gives the application an event.
-    pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, String> {
+    pub(super) async fn deliver(&self, input: &Input, event: &Event) -> Result<Answer, Unanswered> {
         // No data at all arrives as Dapr sends it.
         let body = event.body().as_bytes().cloned().unwrap_or(Bytes::from_static(b"null"));
-        let request =
-            self.request(Method::POST, &target(input), headers(event.metadata(), self.tracing), body)?;
+        let mut sent = entries(event.metadata(), self.tracing);
+        if event.attempt() > 1 {
+            sent.insert(headers::ATTEMPT, HeaderValue::from(event.attempt()));
+        }
+        let request = self.request(Method::POST, &target(input), sent, body).map_err(Unanswered::Failed)?;
         let answer = self.send(request).await?;
-        let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let status = answer.status();
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        if status.is_success() && header(headers::OUTCOME) == Some(headers::REPLY) {
+            let outputs = Outputs { data: answer.into_body(), ..Outputs::default() };
+            return Ok(Answer::Handled { outputs, has_state: false });
+        }
+        if !status.is_success() {
+            let text = String::from_utf8_lossy(answer.body());
+            if outcome::is_released(header) {
+                return Err(Unanswered::NotTaken(text.into_owned()));
+            }
+            let unnamed = || outcome::refusal(status.as_u16(), answer.body());
+            if let Some(told) = NotHandled::read(header, &text, unnamed) {
+                return Ok(Answer::NotHandled(told));
+            }
+        }
+        let retry_after = header(RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
         Ok(Answer::Http {
-            status: answer.status().as_u16(),
-            retry_after: seconds.map(Duration::from_secs),
+            status: status.as_u16(),
+            retry_after: retry_after.map(Duration::from_secs),
             body: answer.into_body(),
         })
     }
@@ -147,15 +167,20 @@ impl HttpApp {
         Ok(request)
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Unanswered> {
         let told = |error: &dyn std::error::Error| {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("error invoking app: {error}{cause}")
         };
-        let answer = self.client.request(request.map(Full::new)).await.map_err(|error| told(&error))?;
+        let answer = self.client.request(request.map(Full::new)).await.map_err(|error| {
+            let text = told(&error);
+            if error.is_connect() { Unanswered::NotTaken(text) } else { Unanswered::Failed(text) }
+        })?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, self.longest_answer).collect().await;
-        let body = body.map_err(|error| format!("error invoking app: its answer cannot be read: {error}"))?;
+        let body = body.map_err(|error| {
+            Unanswered::Failed(format!("error invoking app: its answer cannot be read: {error}"))
+        })?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }
 }
@@ -190,12 +215,13 @@ fn path(text: &str) -> String {
 
 /// Each entry of the metadata as a header. Names and values that cannot be one are left out: a record must not be held
 /// by what its sender wrote into it.
-fn headers(metadata: &Metadata, tracing: Tracing) -> HeaderMap {
+fn entries(metadata: &Metadata, tracing: Tracing) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(metadata.len().min(MOST_HEADERS) + 4);
     // The last ones: what the component itself says, such as `__offset`, stands behind what the sender wrote.
     for (name, value) in metadata.iter().skip(metadata.len().saturating_sub(MOST_HEADERS)) {
         let lower = name.to_ascii_lowercase();
-        if KEPT_BACK.contains(&lower.as_str()) || lower.ends_with("-bin") {
+        if KEPT_BACK.contains(&lower.as_str()) || lower.ends_with("-bin") || lower.starts_with("bindwright-")
+        {
             continue;
         }
         let name = match lower.strip_prefix(':') {
@@ -248,7 +274,7 @@ mod tests {
         metadata.add("__offset", "0");
         metadata.add("__topic", "orders");
         metadata.add("__offset", "7");
-        let headers = headers(&metadata, Tracing::new(Some(0.0)));
+        let headers = entries(&metadata, Tracing::new(Some(0.0)));
         assert!(headers.len() <= MOST_HEADERS);
         assert_eq!(
             (&headers["__offset"], &headers["__topic"]),
@@ -266,6 +292,7 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("Host", "elsewhere"),
             ("dapr-api-token", "forged"),
+            ("bindwright-attempt", "4000000000"),
             ("trace-bin", "x"),
             ("grpc-status", "0"),
             (":path", "/x"),
@@ -275,7 +302,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let headers = headers(&metadata, Tracing::new(Some(0.5)));
+        let headers = entries(&metadata, Tracing::new(Some(0.5)));
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["__offset", "bindings", "dapr-grpc-status", "dapr-path", "traceparent", "umlaut"]);

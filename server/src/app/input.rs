@@ -9,13 +9,16 @@ use tokio::sync::{SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use super::channel::Channel;
-use super::outcome;
+use super::outcome::{self, Unanswered};
 use crate::sidecar::Sidecar;
 
 /// How many events of a lane are taken at once.
 const BATCH: usize = 64;
 /// The pauses between attempts to ask, or to open an input.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The pause before an event that the application did not take comes again.
+const NOT_TAKEN: Duration = Duration::from_millis(500);
 
 /// Which events go where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,30 +120,43 @@ impl Delivery {
             }
             let began = Instant::now();
             let outcome = caught(async { Ok(self.one(&event, permit).await) }).await;
-            let outcome = outcome.unwrap_or_else(|error| Outcome::failed("PANIC", error.to_string()));
+            let outcome = outcome.unwrap_or_else(|error| Ok(Outcome::failed("PANIC", error.to_string())));
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    tracing::warn!(target: "bindwright", binding = self.input.name,
+                        "the application did not take an event, which comes again: {why}");
+                    tokio::time::sleep(NOT_TAKEN).await;
+                    self.subscription.release(&[event.token()]);
+                    continue;
+                }
+            };
             let is_handled = matches!(outcome, Outcome::Ack | Outcome::Reply(_) | Outcome::Emit(_));
             self.sidecar.metrics.delivered(&self.input.name, is_handled, began.elapsed());
-            if let Outcome::Retry { cause: Some(cause), .. } = &outcome {
+            if let Outcome::Retry { cause, .. } = &outcome {
+                let why = cause.as_ref().map_or("without a cause", |cause| &cause.text);
                 tracing::warn!(target: "bindwright", binding = self.input.name, attempt = event.attempt(),
-                    "an event was not handled, and comes again: {}", cause.text);
+                    "an event was not handled, and comes again: {why}");
             }
             self.subscription.settle(&[(event.token(), outcome)]);
         }
     }
 
-    async fn one(&self, event: &Event, permit: Option<SemaphorePermit<'_>>) -> Outcome {
+    /// The outcome of an event; an error where the application did not take it.
+    async fn one(&self, event: &Event, permit: Option<SemaphorePermit<'_>>) -> Result<Outcome, String> {
         let answered = async {
             let answered = self.channel.deliver(&self.input, event).await;
             drop(permit);
             match answered {
-                Ok(answer) => outcome::of(&self.sidecar, event, answer).await,
-                Err(text) => Outcome::failed("APP_UNREACHABLE", text),
+                Ok(answer) => Ok(outcome::of(&self.sidecar, event, answer).await),
+                Err(Unanswered::NotTaken(text)) => Err(text),
+                Err(Unanswered::Failed(text)) => Ok(Outcome::failed(outcome::UNREACHABLE, text)),
             }
         };
         match self.subscription.handler_timeout() {
             None => answered.await,
             Some(timeout) => tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
-                Outcome::failed("TIMEOUT", format!("the application did not answer within {timeout:?}"))
+                Ok(Outcome::failed("TIMEOUT", format!("the application did not answer within {timeout:?}")))
             }),
         }
     }

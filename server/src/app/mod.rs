@@ -2,7 +2,7 @@
 //!
 //! `port.rs` waits until it is there, `health.rs` asks it how it is, `http.rs` and `grpc.rs` speak to it, `input.rs` is
 //! the life of one input, `outcome.rs` reads its answers. Each input has a task of its own: one that the application is slow to
-//! answer about holds up no other. Tests are in `server/tests/app.rs`.
+//! answer about holds up no other. Tests are in `server/tests/serve/app.rs`.
 
 mod channel;
 mod grpc;
@@ -115,7 +115,7 @@ async fn live(
     let mut running = HashMap::new();
     while !*stop.borrow() {
         let is_well = *health.borrow_and_update();
-        let wanted = if is_well { inputs(&sidecar) } else { HashMap::new() };
+        let wanted = if is_well { inputs(&sidecar).await } else { HashMap::new() };
         let leaving = running.extract_if(|name, one: &mut Running| wanted.get(name) != Some(&one.input));
         stop_all(leaving.map(|(_, one)| one).collect()).await;
         for (name, input) in wanted {
@@ -143,8 +143,8 @@ async fn live(
 }
 
 /// What could be received, by name.
-fn inputs(sidecar: &Sidecar) -> HashMap<String, Input> {
-    let components = sidecar.client.components().into_iter().filter(|one| one.input);
+async fn inputs(sidecar: &Sidecar) -> HashMap<String, Input> {
+    let components = sidecar.components().await.into_iter().filter(|one| one.input);
     components
         .map(|one| {
             let input = Input { name: one.name.clone(), route: one.route, is_explicit: one.explicit_input };

@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bindwright::{Body, Cause, Emission, Event, Outcome, Request, Status};
+use bindwright_wire::{headers, json};
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use percent_encoding::percent_decode_str;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use crate::envelope;
 use crate::sidecar::Sidecar;
 
 /// What is asked of the outputs.
@@ -32,8 +34,72 @@ pub(super) enum Answer {
         retry_after: Option<Duration>,
         body: Bytes,
     },
+    /// The event was not handled, and headers tell more of it than a status can.
+    NotHandled(NotHandled),
     /// Over gRPC, where it says so itself.
     Handled { outputs: Outputs, has_state: bool },
+}
+
+/// Why there is no answer to an event.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// No handler had it: nobody is there, or the application is ending. The delivery does not count.
+    NotTaken(String),
+    /// What became of it nobody knows.
+    Failed(String),
+}
+
+impl Unanswered {
+    pub(super) fn into_text(self) -> String {
+        let (Self::NotTaken(text) | Self::Failed(text)) = self;
+        text
+    }
+}
+
+/// What headers of an answer tell of an event that was not handled. A client of ours says by them the same as if it
+/// had received the event itself.
+#[derive(Debug)]
+pub(super) struct NotHandled {
+    is_given_up: bool,
+    cause: Option<Box<Cause>>,
+    after: Option<Duration>,
+}
+
+/// Whether an answer that failed says that no handler had the event.
+pub(super) fn is_released<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> bool {
+    header(headers::OUTCOME) == Some(headers::RELEASED)
+}
+
+impl NotHandled {
+    /// Reads an answer that failed: `header` finds what one of its headers says, and `unnamed` is the cause where none
+    /// of them tells its code. `None` where there are no such headers.
+    pub(super) fn read<'a>(
+        header: impl Fn(&'static str) -> Option<&'a str>,
+        text: &str,
+        unnamed: impl FnOnce() -> Cause,
+    ) -> Option<Self> {
+        let code = header(headers::CAUSE).map(|code| percent_decode_str(code).decode_utf8_lossy());
+        let is_given_up = header(headers::OUTCOME) == Some(headers::DEAD_LETTER);
+        let millis = header(headers::RETRY_AFTER_MS).and_then(|text| text.parse().ok());
+        if code.is_none() && !is_given_up && millis.is_none() {
+            return None;
+        }
+        let seconds = || header(RETRY_AFTER.as_str())?.parse().ok().map(Duration::from_secs);
+        let after = millis.map(Duration::from_millis).or_else(seconds);
+        let cause = match code {
+            None => Some(unnamed()),
+            Some(code) if code.is_empty() => None,
+            Some(code) => Some(Cause::new(code, text.chars().take(SHOWN).collect::<String>())),
+        };
+        Some(Self { is_given_up, cause: cause.map(Box::new), after })
+    }
+
+    fn outcome(self) -> Outcome {
+        if self.is_given_up {
+            return Outcome::DeadLetter { cause: self.cause };
+        }
+        Outcome::Retry { after: self.after, cause: self.cause }
+    }
 }
 
 /// What is sent where; without names it is an answer to whoever sent the event.
@@ -49,6 +115,7 @@ pub(super) async fn of(sidecar: &Sidecar, event: &Event, answer: Answer) -> Outc
         Answer::Http { status, retry_after, body } if !(200..300).contains(&status) => {
             return refused(status, retry_after, &body);
         }
+        Answer::NotHandled(told) => return told.outcome(),
         Answer::Http { body, .. } => match read(body) {
             Ok(read) => read,
             Err(text) => return Outcome::failed("INVALID_REPLY", text),
@@ -75,12 +142,19 @@ pub(super) async fn of(sidecar: &Sidecar, event: &Event, answer: Answer) -> Outc
 }
 
 fn refused(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
+    Outcome::Retry { after: retry_after, cause: Some(Box::new(refusal(status, body))) }
+}
+
+/// The cause of an event that an application refused over HTTP.
+pub(super) fn refusal(status: u16, body: &[u8]) -> Cause {
     let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let text =
         format!("fails to send binding event to http app channel, status code: {status} body: {shown}");
-    let cause = Cause::new(format!("APP_STATUS_{status}"), text).with_status(Status::Http(status));
-    Outcome::Retry { after: retry_after, cause: Some(Box::new(cause)) }
+    Cause::new(format!("APP_STATUS_{status}"), text).with_status(Status::Http(status))
 }
+
+/// The code of the cause where no answer of the application came, or one over gRPC that is an error.
+pub(super) const UNREACHABLE: &str = "APP_UNREACHABLE";
 
 /// The outputs that an answer asks for, and whether it has state. What is no JSON object with a list of names is the
 /// application's own affair. What is one must be understood as a whole: to settle the event without sending what it
@@ -114,7 +188,14 @@ fn read(body: Bytes) -> Result<(Outputs, bool), String> {
     let how = members.get("concurrency").map_or("null", |how| how.get());
     let how: Option<String> = serde_json::from_str(how).map_err(|error| unread("concurrency", &error))?;
     let in_parallel = how.is_some_and(|how| how.eq_ignore_ascii_case("parallel"));
-    Ok((Outputs { to, data: envelope::canonical(&data)?.into(), in_parallel }, has_state))
+    Ok((
+        Outputs {
+            to,
+            data: json::rewritten(&data).map_err(|error| error.to_string())?.into_bytes().into(),
+            in_parallel,
+        },
+        has_state,
+    ))
 }
 
 /// All at once; the event is settled when all are done and none failed.
@@ -206,6 +287,39 @@ mod tests {
         assert_eq!(after, Some(Duration::from_secs(7)));
         let expected = "fails to send binding event to http app channel, status code: 503 body: busy";
         assert_eq!(cause.unwrap().text, expected);
+    }
+
+    #[test]
+    fn headers_of_an_answer_tell_more_than_its_status() {
+        let read = |sent: &[(&'static str, &'static str)]| {
+            let header =
+                |name: &'static str| sent.iter().find(|(sent, _)| *sent == name).map(|(_, value)| *value);
+            NotHandled::read(header, "why", || Cause::new("UNNAMED", "unnamed")).map(NotHandled::outcome)
+        };
+        let because = |code: &str, text: &str| Some(Box::new(Cause::new(code, text)));
+        let given_up = (headers::OUTCOME, headers::DEAD_LETTER);
+        let pause = Duration::from_millis(1_500);
+        for (sent, expected) in [
+            (&[][..], None),
+            (&[(headers::OUTCOME, "retry")], None),
+            (&[(headers::RETRY_AFTER_MS, "soon")], None),
+            (&[given_up], Some(Outcome::DeadLetter { cause: because("UNNAMED", "unnamed") })),
+            (
+                &[given_up, (headers::CAUSE, "Gr%C3%B6%C3%9FeError")],
+                Some(Outcome::DeadLetter { cause: because("GrößeError", "why") }),
+            ),
+            (&[(headers::CAUSE, "")], Some(Outcome::Retry { after: None, cause: None })),
+            (
+                &[(headers::CAUSE, "ValueError"), (headers::RETRY_AFTER_MS, "1500")],
+                Some(Outcome::Retry { after: Some(pause), cause: because("ValueError", "why") }),
+            ),
+            (
+                &[(headers::RETRY_AFTER_MS, "1500")],
+                Some(Outcome::Retry { after: Some(pause), cause: because("UNNAMED", "unnamed") }),
+            ),
+        ] {
+            assert_eq!(read(sent), expected, "{sent:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bindwright::{Error, Metadata};
+use bindwright::{Error, ErrorCode, Metadata};
+use bindwright_wire::headers;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -15,16 +16,34 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::DOMAIN;
 use crate::envelope::ENTRY;
 use crate::invoke::{self, Asked, Refused};
-use crate::limits::Charge;
-use crate::proto::dapr_server::Dapr;
-use crate::proto::{
+use crate::limits::{self, Charge};
+use crate::replies;
+use crate::sidecar::{App, Ending, Sidecar};
+use crate::trace::{self, Span};
+use bindwright_wire::messages::dapr_server::Dapr;
+use bindwright_wire::messages::{
     AppConnectionHealthProperties, AppConnectionProperties, GetMetadataRequest, GetMetadataResponse,
     InvokeBindingRequest, InvokeBindingResponse, RegisteredComponents, SetMetadataRequest, ShutdownRequest,
 };
-use crate::sidecar::{App, Ending, Sidecar};
-use crate::trace::{self, Span};
 
 pub(super) struct Api(pub(super) Arc<Sidecar>);
+
+impl Api {
+    /// A reply, if there is room for it.
+    fn charged<M: prost::Message>(&self, answer: M) -> Result<Response<M>, Status> {
+        let bytes = answer.encoded_len();
+        let mut response = Response::new(answer);
+        let fits = replies::charge(&self.0.budget, response.extensions_mut(), bytes);
+        if fits { Ok(response) } else { Err(done(super::overloaded(limits::no_room(bytes)))) }
+    }
+}
+
+/// Only the reply is missing: asking again does the work again.
+fn done(mut status: Status) -> Status {
+    put(status.metadata_mut(), headers::ERROR_CODE, ErrorCode::PayloadTooLarge.as_str());
+    put(status.metadata_mut(), headers::RETRIABLE, "false");
+    status
+}
 
 #[tonic::async_trait]
 impl Dapr for Api {
@@ -36,22 +55,22 @@ impl Dapr for Api {
         // Small entries take much more than their bytes, which were charged.
         let entries = asked.metadata.len() * ENTRY;
         if extensions.get::<Arc<Mutex<Charge>>>().is_some_and(|charge| !charge.lock().add(entries)) {
-            return Err(super::overloaded());
+            return Err(super::overloaded(super::TOO_MUCH));
         }
-        let headers = sent.into_headers();
+        let sent = sent.into_headers();
         let began = Instant::now();
         let tracing = self.0.tracing;
         let code = if tracing.is_on() { Code::InvalidArgument } else { Code::Unknown };
-        let baggage = trace::baggage(&headers).map_err(|text| Status::new(code, text))?;
-        let span = tracing.of_request(&headers);
+        let baggage = trace::baggage(&sent).map_err(|text| Status::new(code, text))?;
+        let span = tracing.of_request(&sent);
         let span = span.as_ref();
         let InvokeBindingRequest { name, data, metadata, operation } = asked;
         let asked = Asked {
             name: &name,
             operation: &operation,
             data,
-            metadata: with_context(metadata, &headers, span, baggage),
-            deadline: deadline(&headers, began),
+            metadata: with_context(metadata, &sent, span, baggage),
+            deadline: deadline(&sent, began),
         };
         match invoke::run(&self.0, asked).await {
             Ok(reply) => {
@@ -63,10 +82,12 @@ impl Dapr for Api {
                 let answer = InvokeBindingResponse { data, metadata };
                 let most = self.0.options.body_limit().unwrap_or(usize::MAX);
                 if answer.encoded_len() > most {
-                    let text = format!("the answer has {} bytes, more than {most}", answer.encoded_len());
-                    return Err(Status::resource_exhausted(text));
+                    let bytes = answer.encoded_len();
+                    let text =
+                        format!("the answer has {bytes} bytes, more than {most}; what was asked for is done");
+                    return Err(done(Status::resource_exhausted(text)));
                 }
-                let mut response = Response::new(answer);
+                let mut response = self.charged(answer)?;
                 put_all(response.metadata_mut(), &reply.metadata);
                 put_span(response.metadata_mut(), span);
                 Ok(response)
@@ -82,21 +103,21 @@ impl Dapr for Api {
         &self,
         _: Request<GetMetadataRequest>,
     ) -> Result<Response<GetMetadataResponse>, Status> {
-        let about = self.0.about();
+        let about = self.0.about().await;
         let components = about.components.into_iter().map(|one| RegisteredComponents {
             name: one.name,
             r#type: one.component_type,
             version: one.version,
             capabilities: one.capabilities.into_iter().map(str::to_owned).collect(),
         });
-        Ok(Response::new(GetMetadataResponse {
+        self.charged(GetMetadataResponse {
             id: about.id,
             registered_components: components.collect(),
             extended_metadata: about.extended.into_iter().collect(),
             app_connection_properties: about.app.map(app),
             runtime_version: about.version.to_owned(),
             enabled_features: Vec::new(),
-        }))
+        })
     }
 
     async fn set_metadata(&self, request: Request<SetMetadataRequest>) -> Result<Response<()>, Status> {

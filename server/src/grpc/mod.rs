@@ -24,16 +24,19 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::configuration::{Part, Protocol};
 use crate::limits::Metered;
-use crate::proto;
-use crate::proto::dapr_server::DaprServer;
 use crate::sidecar::Sidecar;
 use crate::{access, http as http_api};
+use bindwright_wire::messages;
+use bindwright_wire::messages::dapr_server::DaprServer;
 
 /// Where errors come from, as Dapr tells it.
 const DOMAIN: &str = "dapr.io";
 
 /// When somebody who was refused may come again.
 const COME_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a request is refused.
+pub(crate) const TOO_MUCH: &str = "too much is under way";
 
 /// All services, with what stands before them.
 pub(crate) async fn services(sidecar: &Arc<Sidecar>) -> Result<Router, String> {
@@ -57,7 +60,7 @@ pub(crate) async fn services(sidecar: &Arc<Sidecar>) -> Result<Router, String> {
 /// What reflection tells.
 fn described() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTION)
+        .register_encoded_file_descriptor_set(messages::DESCRIPTION)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name(<DaprServer<api::Api> as NamedService>::NAME)
         .with_service_name("grpc.health.v1.Health")
@@ -118,7 +121,7 @@ fn unauthorized() -> Status {
 }
 
 /// Too much is under way.
-pub(crate) fn overloaded() -> Status {
+pub(crate) fn overloaded(text: impl Into<String>) -> Status {
     let details = ErrorDetails::with_retry_info(Some(COME_AGAIN));
-    Status::with_error_details(Code::ResourceExhausted, "too much is under way", details)
+    Status::with_error_details(Code::ResourceExhausted, text, details)
 }

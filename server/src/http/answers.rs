@@ -1,5 +1,7 @@
 //! Answers in Dapr's forms.
 
+use bindwright::ErrorCode;
+use bindwright_wire::headers;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -7,7 +9,7 @@ use http_body_util::Full;
 
 use super::Response;
 use crate::access::Failed;
-use crate::limits::Unread;
+use crate::limits::{self, Unread};
 
 /// Dapr takes every other path for the invocation of a service.
 pub(super) fn no_such_path() -> Response {
@@ -53,10 +55,21 @@ pub(super) fn unread(cause: Unread, malformed: &str) -> Response {
         Unread::TooLarge => malformed("stream too large"),
         Unread::Broken(text) => malformed(&text),
         Unread::Slow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not go on\n"),
-        Unread::Overloaded => {
-            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "too much is under way\n");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
+        Unread::Overloaded => overloaded("too much is under way\n"),
     }
+}
+
+/// A reply that cannot be held. Only the reply is missing: asking again does the work again.
+pub(super) fn no_room(bytes: usize) -> Response {
+    let mut response = overloaded(format!("{}\n", limits::no_room(bytes)));
+    let code = HeaderValue::from_static(ErrorCode::PayloadTooLarge.as_str());
+    response.headers_mut().insert(headers::ERROR_CODE, code);
+    response.headers_mut().insert(headers::RETRIABLE, HeaderValue::from_static("false"));
+    response
+}
+
+fn overloaded(text: impl Into<Bytes>) -> Response {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }

@@ -1,9 +1,10 @@
 //! `POST` and `PUT /v1.0/bindings/{name}`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bindwright::{Error, Metadata, Reply};
+use bindwright_wire::headers;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::body::Incoming;
 
@@ -27,7 +28,8 @@ pub(super) async fn invoke(sidecar: &Arc<Sidecar>, request: Request) -> Response
         Err(text) => return error(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", &text),
     };
     let span = sidecar.tracing.of_request(&head.headers);
-    let mut response = ask(sidecar, name, body, span.as_ref(), baggage.as_deref()).await;
+    let deadline = deadline(&head.headers);
+    let mut response = ask(sidecar, name, body, span.as_ref(), baggage.as_deref(), deadline).await;
     let Some(span) = &span else { return response };
     let headers = response.headers_mut();
     let context = [
@@ -49,6 +51,7 @@ async fn ask(
     body: Incoming,
     span: Option<&Span>,
     baggage: Option<&str>,
+    deadline: Option<Instant>,
 ) -> Response {
     let options = &sidecar.options;
     let charge = sidecar.budget.charge();
@@ -78,13 +81,8 @@ async fn ask(
         metadata = trace::without(metadata, &[trace::BAGGAGE]);
         metadata.add(trace::BAGGAGE, baggage.to_owned());
     }
-    let asked = Asked {
-        name: &name,
-        operation: &envelope.operation,
-        data: envelope.data.into(),
-        metadata,
-        deadline: None::<Instant>,
-    };
+    let asked =
+        Asked { name: &name, operation: &envelope.operation, data: envelope.data.into(), metadata, deadline };
     match invoke::run(sidecar, asked).await {
         Ok(reply) => answer(&reply),
         Err(refused) => {
@@ -96,6 +94,12 @@ async fn ask(
             response
         }
     }
+}
+
+/// When a client of ours stops waiting.
+fn deadline(sent: &HeaderMap) -> Option<Instant> {
+    let millis = sent.get(headers::TIMEOUT_MS)?.to_str().ok()?.parse().ok()?;
+    Instant::now().checked_add(Duration::from_millis(millis))
 }
 
 fn answer(reply: &Reply) -> Response {

@@ -8,8 +8,8 @@ use super::{Request, Response, path};
 use crate::limits;
 use crate::sidecar::{Health, Sidecar};
 
-pub(super) fn get(sidecar: &Sidecar) -> Response {
-    let about = sidecar.about();
+pub(super) async fn get(sidecar: &Sidecar) -> Response {
+    let about = sidecar.about().await;
     let mut whole = Map::new();
     whole.insert("id".to_owned(), about.id.into());
     whole.insert("runtimeVersion".to_owned(), about.version.into());

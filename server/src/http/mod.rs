@@ -14,16 +14,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bindwright::ComponentInfo;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 
-use crate::access;
 use crate::configuration::{Part, Protocol};
 use crate::sidecar::{Ending, Sidecar};
-use answers::{no_such_path, plain, status};
+use crate::{access, replies};
+use answers::{no_room, no_such_path, plain, status};
 
 /// The header that shows the token.
 pub(crate) const TOKEN: &str = "dapr-api-token";
@@ -56,7 +58,8 @@ pub(crate) fn service(
 
 async fn serve(sidecar: &Arc<Sidecar>, offers: Offers, request: Request) -> Response {
     if offers == Offers::Metrics {
-        return metrics(sidecar, &request);
+        let components = sidecar.components().await;
+        return charged(sidecar, metrics(sidecar, &components, &request));
     }
     let began = Instant::now();
     let request = path::clean(request);
@@ -65,10 +68,18 @@ async fn serve(sidecar: &Arc<Sidecar>, offers: Offers, request: Request) -> Resp
     let response = if is_large {
         plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large\n")
     } else {
-        answer(sidecar, offers, request).await
+        charged(sidecar, answer(sidecar, offers, request).await)
     };
     noted.answered(sidecar, &response, began.elapsed());
     response
+}
+
+/// A reply, if there is room for it.
+fn charged(sidecar: &Sidecar, mut response: Response) -> Response {
+    let body = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = body.unwrap_or(usize::MAX).saturating_add(size(response.headers()));
+    let fits = replies::charge(&sidecar.budget, response.extensions_mut(), bytes);
+    if fits { response } else { no_room(bytes) }
 }
 
 async fn answer(sidecar: &Arc<Sidecar>, offers: Offers, mut request: Request) -> Response {
@@ -91,7 +102,7 @@ async fn answer(sidecar: &Arc<Sidecar>, offers: Offers, mut request: Request) ->
     match path {
         "/v1.0/healthz" if is_get => health::all(sidecar, request.uri().query()),
         "/v1.0/healthz/outbound" if is_get => health::outbound(sidecar),
-        "/v1.0/metadata" if is_get && (!is_all || has(Part::Metadata)) => metadata::get(sidecar),
+        "/v1.0/metadata" if is_get && (!is_all || has(Part::Metadata)) => metadata::get(sidecar).await,
         "/v1.0/shutdown" if is_all && *method == Method::POST && has(Part::Shutdown) => {
             shutdown(sidecar, request.headers())
         }
@@ -116,12 +127,12 @@ fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-fn metrics(sidecar: &Sidecar, request: &Request) -> Response {
+fn metrics(sidecar: &Sidecar, components: &[ComponentInfo], request: &Request) -> Response {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_get || !matches!(request.uri().path(), "/" | "/metrics") {
         return status(StatusCode::NOT_FOUND);
     }
-    plain(StatusCode::OK, sidecar.metrics.shown(&sidecar.client))
+    plain(StatusCode::OK, sidecar.metrics.shown(&sidecar.client, components))
 }
 
 /// What all headers of a request may have: Go, which Dapr is written in, grants 4 KiB beyond what is asked for. HTTP/1

@@ -9,7 +9,7 @@ mod runtime;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bindwright::Client;
+use bindwright::{Client, ComponentInfo};
 use parking_lot::{Mutex, RwLock};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
@@ -165,16 +165,16 @@ impl Metrics {
     }
 
     /// Everything, for a scrape.
-    pub(crate) fn shown(&self, client: &Client) -> String {
-        self.look(client);
+    pub(crate) fn shown(&self, client: &Client, components: &[ComponentInfo]) -> String {
+        self.look(components);
         let mut all = self.registry.gather();
         all.extend(runtime::policies(client, &self.labels).gather());
         TextEncoder::new().encode_to_string(&all).unwrap_or_default()
     }
 
     /// Counts components that came since the last look.
-    pub(crate) fn look(&self, client: &Client) {
-        self.runtime.look(&self.labels.app_id, &client.components());
+    pub(crate) fn look(&self, components: &[ComponentInfo]) {
+        self.runtime.look(&self.labels.app_id, components);
     }
 }
 

@@ -12,6 +12,7 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bindwright::component::Secret;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -171,47 +172,19 @@ pub struct Options {
     /// Not Dapr's: how many connections each port takes at once; what comes beyond them is refused
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub max_connections: usize,
-    /// Not Dapr's: the most that all requests under way may hold together; what comes beyond is refused (503)
+    /// Not Dapr's: the most that all requests and replies under way may hold together; what comes beyond is refused (503)
     #[arg(long, value_name = "SIZE", default_value = "256Mi", value_parser = byte_size)]
     pub max_request_memory: usize,
-    /// Not Dapr's: how long a client may take to send its headers or to go on with its body, and how long a
-    /// connection of HTTP/1 may be idle
+    /// Not Dapr's: how long a client may take to send its headers, to go on with its body or with taking a reply, and how
+    /// long a connection of HTTP/1 may be idle
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = time_span)]
     pub slow_client_timeout: Duration,
     /// The token that callers of the API must show; from `DAPR_API_TOKEN` only.
     #[arg(skip = secret("DAPR_API_TOKEN"))]
-    pub api_token: Option<Token>,
+    pub api_token: Option<Secret>,
     /// The token that the application is shown; from `APP_API_TOKEN` only.
     #[arg(skip = secret("APP_API_TOKEN"))]
-    pub app_token: Option<Token>,
-}
-
-/// A token, which is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// A token; none where the text is empty.
-    pub fn new(text: impl Into<String>) -> Option<Self> {
-        let text = text.into();
-        (!text.is_empty()).then_some(Self(text))
-    }
-
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether this is the token, told in the same time for all guesses of its length.
-    pub fn is(&self, guess: &[u8]) -> bool {
-        self.0.len() == guess.len() && openssl::memcmp::eq(self.0.as_bytes(), guess)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
-    }
+    pub app_token: Option<Secret>,
 }
 
 impl Options {
@@ -294,6 +267,7 @@ impl Options {
     }
 }
 
-fn secret(variable: &str) -> Option<Token> {
-    std::env::var(variable).ok().and_then(Token::new)
+/// What a variable says; an empty one is none.
+fn secret(variable: &str) -> Option<Secret> {
+    std::env::var(variable).ok().filter(|text| !text.is_empty()).map(Secret::new)
 }

@@ -1,7 +1,7 @@
 //! What a Configuration changes.
 
-use bindwright_server::proto::dapr_client::DaprClient;
-use bindwright_server::proto::{GetMetadataRequest, InvokeBindingRequest};
+use bindwright_wire::messages::dapr_client::DaprClient;
+use bindwright_wire::messages::{GetMetadataRequest, InvokeBindingRequest};
 use http::{Method, StatusCode};
 use tonic::Code;
 use tonic::transport::Endpoint;

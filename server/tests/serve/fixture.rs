@@ -7,9 +7,9 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bindwright::component::{Call, ComponentType, OutputBinding, register};
-use bindwright::{Body, Error, ErrorCode, Reply, Request, Result, Status};
-use bindwright_server::{Ender, Ending, Options, Server, Token, open_client};
+use bindwright::component::{Call, ComponentType, OutputBinding, Secret, register};
+use bindwright::{Body, Error, ErrorCode, Metadata, Reply, Request, Result, Status};
+use bindwright_server::{Ender, Ending, Options, Server, open_client};
 use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderMap, Method, StatusCode};
@@ -22,18 +22,22 @@ use tokio::task::JoinHandle;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers with what it got.
+/// Answers with what it got; `fetch` with as many bytes as the metadata's `size` says.
 struct Echo;
 
 #[async_trait]
 impl OutputBinding for Echo {
     fn operations(&self) -> &[&'static str] {
-        &["create", "list", "fail", "status"]
+        &["create", "list", "fail", "status", "fetch"]
     }
 
     async fn invoke(&self, call: &Call, request: Request) -> Result<Reply> {
         match &*call.operation {
             "create" => Ok(Reply { body: request.body, metadata: request.metadata }),
+            "fetch" => {
+                let size = request.metadata.get("size").and_then(|size| size.parse().ok()).unwrap();
+                Ok(Reply { body: Body::from(vec![b'x'; size]), metadata: Metadata::new() })
+            }
             "fail" => Err(Error::new(ErrorCode::Unavailable, "the backend is away")),
             "status" => {
                 let error = Error::new(ErrorCode::Backend, "received status code 404");
@@ -48,6 +52,15 @@ impl OutputBinding for Echo {
     }
 }
 
+pub fn register_echo() {
+    register(ComponentType::new("bindings.test.echo").output(|_| Ok(Arc::new(Echo))));
+}
+
+/// The body of a request for so many bytes of the component `echo`.
+pub fn fetch(size: usize) -> String {
+    format!(r#"{{"operation":"fetch","metadata":{{"size":"{size}"}}}}"#)
+}
+
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
@@ -58,14 +71,14 @@ struct Line {
 pub struct Fixture {
     folder: tempfile::TempDir,
     words: Vec<String>,
-    tokens: (Option<Token>, Option<Token>),
+    tokens: (Option<Secret>, Option<Secret>),
 }
 
 impl Fixture {
     /// A server with the component `echo`.
     pub fn new() -> Self {
         static ONCE: Once = Once::new();
-        ONCE.call_once(|| register(ComponentType::new("bindings.test.echo").output(|_| Ok(Arc::new(Echo)))));
+        ONCE.call_once(register_echo);
         let fixture = Self { folder: tempfile::tempdir().unwrap(), words: Vec::new(), tokens: (None, None) };
         fixture.component("echo", "bindings.test.echo", &[], "");
         fixture
@@ -112,12 +125,12 @@ impl Fixture {
     }
 
     pub fn api_token(mut self, token: &str) -> Self {
-        self.tokens.0 = Token::new(token);
+        self.tokens.0 = Some(Secret::new(token));
         self
     }
 
     pub fn app_token(mut self, token: &str) -> Self {
-        self.tokens.1 = Token::new(token);
+        self.tokens.1 = Some(Secret::new(token));
         self
     }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bindwright_server::Ending;
-use bindwright_server::proto::dapr_client::DaprClient;
-use bindwright_server::proto::{
+use bindwright_wire::messages::dapr_client::DaprClient;
+use bindwright_wire::messages::{
     GetMetadataRequest, InvokeBindingRequest, SetMetadataRequest, ShutdownRequest,
 };
 use tonic::transport::{Channel, Endpoint};
@@ -85,7 +85,7 @@ async fn of_the_calls_own_metadata_only_trace_and_baggage_reach_the_component() 
 async fn every_failure_is_internal_and_says_why() {
     let server = Fixture::new().start().await;
     let mut client = client(&server).await;
-    let known = "create list fail status";
+    let known = "create list fail status fetch";
     for (name, operation, cause) in [
         ("nothing", "", "operation field is missing from request".to_owned()),
         ("nothing", "create", "couldn't find output binding nothing".to_owned()),
@@ -131,6 +131,20 @@ async fn messages_above_the_limit_are_refused() {
     let status = client.invoke_binding(asked("echo", "create", &[b'x'; 2000], &[])).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     client.invoke_binding(asked("echo", "create", &[b'x'; 500], &[])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_above_the_limit_are_refused() {
+    let server = Fixture::new().flags(&["--max-body-size", "1Ki"]).start().await;
+    let mut client = client(&server).await;
+    // What is encoded has a head as well.
+    for (size, fits) in [("1000", true), ("1024", false), ("3000000", false), ("1000", true)] {
+        let answer = client.invoke_binding(asked("echo", "fetch", b"", &[("size", size)])).await;
+        match answer {
+            Ok(_) => assert!(fits, "{size}"),
+            Err(status) => assert_eq!((status.code(), fits), (Code::ResourceExhausted, false), "{status:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bindwright_server::proto::{BindingEventRequest, BindingEventResponse, StateItem};
+use bindwright_wire::messages::{BindingEventRequest, BindingEventResponse, StateItem};
 use http::StatusCode;
 use tonic::Status;
 

@@ -3,16 +3,20 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use bindwright_server::proto::InvokeBindingRequest;
-use bindwright_server::proto::dapr_client::DaprClient;
+use bindwright_wire::messages::InvokeBindingRequest;
+use bindwright_wire::messages::dapr_client::DaprClient;
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Endpoint;
 
-use super::fixture::Caller;
+use super::fixture::{Caller, fetch, until};
 use super::vectors::Served;
 
 /// What a request may have.
@@ -26,9 +30,13 @@ const BUDGET_MIB: u64 = 64;
 const BESIDE_MIB: u64 = 256;
 
 fn server(folder: &tempfile::TempDir) -> Served {
-    let document = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: orders}\nspec: {type: \
-        bindings.memory, version: v1}\n";
-    std::fs::write(folder.path().join("orders.yaml"), document).unwrap();
+    for (name, of_type) in [("orders", "bindings.memory"), ("echo", "bindings.test.echo")] {
+        let document = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec: {{type: \
+             {of_type}, version: v1}}\n"
+        );
+        std::fs::write(folder.path().join(format!("{name}.yaml")), document).unwrap();
+    }
     let flags = ["--app-id", "shop", "--resources-path", folder.path().to_str().unwrap()];
     let budget = format!("{BUDGET_MIB}Mi");
     let flags = flags.into_iter().chain(["--max-request-memory", &budget]).map(str::to_owned);
@@ -161,6 +169,53 @@ async fn thousands_of_connections_that_say_nothing_or_half_of_it_cost_little_and
     assert!(grown <= bound, "{count} connections: {grown} MiB more, not at most {bound}");
     drop(held);
     assert_eq!(caller.invoke("orders", r#"{"operation":"size"}"#).await.text(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_nobody_reads_stay_within_a_bound() {
+    // More than sockets take, and than streams of HTTP/2 may send unasked.
+    const SIZE: usize = 16 << 20;
+    const CLIENTS: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = server(&folder);
+    let (address, _) = server.ports().await;
+    let before = server.memory_mib("VmRSS");
+    let body = fetch(SIZE);
+    let head = format!(
+        "POST /v1.0/bindings/echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut streams = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        statuses.push(String::from_utf8_lossy(&start[9..]).into_owned());
+        streams.push(stream);
+    }
+    let multiplexed: Client<HttpConnector, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).http2_only(true).build(HttpConnector::new());
+    let mut bodies = Vec::new();
+    for _ in 0..CLIENTS {
+        let request = http::Request::post(format!("http://{address}/v1.0/bindings/echo"));
+        let request = request.body(Full::new(Bytes::from(body.clone()))).unwrap();
+        let answer = multiplexed.request(request).await.unwrap();
+        statuses.push(answer.status().as_u16().to_string());
+        bodies.push(answer);
+    }
+    assert!(statuses.iter().all(|status| ["200", "503"].contains(&status.as_str())), "{statuses:?}");
+    assert!(statuses.iter().any(|status| status == "200"), "nobody was served: {statuses:?}");
+    let caller = Caller::new(address);
+    for _ in 0..100 {
+        assert_eq!(caller.invoke("orders", r#"{"operation":"size"}"#).await.text(), "0");
+    }
+    let most = server.memory_mib("VmHWM");
+    eprintln!("replies: {before} MiB at first, {most} MiB at most");
+    assert!(most <= before + BUDGET_MIB + BESIDE_MIB, "{before} MiB at first, {most} MiB at most");
+    drop((streams, bodies, multiplexed));
+    until("room", async || caller.invoke("echo", body.clone()).await.body.len() == SIZE).await;
 }
 
 /// As many as this machine lets two processes have; other tests want some as well.

@@ -1,6 +1,10 @@
 //! The HTTP API: statuses, headers and bodies as Dapr has them.
 
+use bindwright_wire::messages::SetMetadataRequest;
+use bindwright_wire::messages::dapr_client::DaprClient;
 use http::{Method, StatusCode};
+use tonic::Code;
+use tonic::transport::Endpoint;
 
 use super::fixture::{Fixture, until};
 
@@ -68,12 +72,12 @@ async fn what_cannot_be_invoked_is_500_with_the_cause() {
         (
             "echo",
             r#"{"operation":"get"}"#,
-            "binding echo does not support operation get. supported operations:create list fail status",
+            "binding echo does not support operation get. supported operations:create list fail status fetch",
         ),
         (
             "echo",
             r#"{"operation":"CREATE"}"#,
-            "binding echo does not support operation CREATE. supported operations:create list fail status",
+            "binding echo does not support operation CREATE. supported operations:create list fail status fetch",
         ),
     ];
     for (name, body, cause) in cases {
@@ -232,6 +236,31 @@ async fn metadata_that_is_put_does_not_grow_without_end() {
     let one_more = server.call(Method::PUT, "/v1.0/metadata/more", &[], "x").await;
     assert_eq!(one_more.error().0, 400);
     assert_eq!(server.call(Method::PUT, "/v1.0/metadata/7", &[], "y").await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_put_has_a_mebibyte_in_all() {
+    let server = Fixture::new().start().await;
+    let put = async |key: &str, length: usize| {
+        server.call(Method::PUT, &format!("/v1.0/metadata/{key}"), &[], vec![b'x'; length]).await
+    };
+    let longest = 64 << 10;
+    for number in 0..15 {
+        assert_eq!(put(&format!("{number:04}"), longest - 4).await.status, StatusCode::NO_CONTENT);
+    }
+    let too_much = put("last", longest - 3).await.error();
+    assert_eq!((too_much.0, too_much.1.as_str()), (400, "ERR_MALFORMED_REQUEST"));
+    assert_eq!(put("last", longest - 4).await.status, StatusCode::NO_CONTENT);
+    // What is there counts once when it is put again.
+    assert_eq!(put("0000", longest - 4).await.status, StatusCode::NO_CONTENT);
+    let channel = Endpoint::from_shared(server.grpc.clone()).unwrap().connect().await.unwrap();
+    let one_more = SetMetadataRequest { key: "x".to_owned(), value: String::new() };
+    let refused = DaprClient::new(channel).set_metadata(one_more).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let all = server.get("/v1.0/metadata").await.json();
+    let entries = all["extended"].as_object().unwrap().iter().filter(|(key, _)| *key != "daprRuntimeVersion");
+    let size: usize = entries.map(|(key, value)| key.len() + value.as_str().unwrap().len()).sum();
+    assert_eq!(size, 1 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

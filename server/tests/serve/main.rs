@@ -20,4 +20,5 @@ mod strained;
 mod test_app;
 mod test_grpc_app;
 mod unix;
+mod unread;
 mod vectors;

@@ -8,8 +8,8 @@ use bindwright::component::{
     ComponentType, InputBinding, Intake, NewEvent, Reading, Settler, Source, register,
 };
 use bindwright::{Body, Health, Metadata, Result};
-use bindwright_server::proto::dapr_client::DaprClient;
-use bindwright_server::proto::{BindingEventResponse, InvokeBindingRequest};
+use bindwright_wire::messages::dapr_client::DaprClient;
+use bindwright_wire::messages::{BindingEventResponse, InvokeBindingRequest};
 use parking_lot::Mutex;
 use tonic::transport::Endpoint;
 

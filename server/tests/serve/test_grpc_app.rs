@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bindwright_server::proto::app_callback_health_check_server::{
+use bindwright_wire::messages::app_callback_health_check_server::{
     AppCallbackHealthCheck, AppCallbackHealthCheckServer,
 };
-use bindwright_server::proto::app_callback_server::{AppCallback, AppCallbackServer};
-use bindwright_server::proto::{
+use bindwright_wire::messages::app_callback_server::{AppCallback, AppCallbackServer};
+use bindwright_wire::messages::{
     BindingEventRequest, BindingEventResponse, HealthCheckResponse, ListInputBindingsResponse,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use bindwright_server::proto::GetMetadataRequest;
-use bindwright_server::proto::dapr_client::DaprClient;
 use bindwright_server::{Ending, Server, open_client};
+use bindwright_wire::messages::GetMetadataRequest;
+use bindwright_wire::messages::dapr_client::DaprClient;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;

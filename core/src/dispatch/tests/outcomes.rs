@@ -202,3 +202,17 @@ fn a_dead_letter_is_not_held_by_a_header_that_the_binding_takes_for_an_instructi
     assert_eq!(get("deadLetterHeader.partitionNumber").as_deref(), Some("9"));
     assert_eq!((get("partitionNumber"), get("__key").as_deref()), (None, Some("k")));
 }
+
+#[test]
+fn what_goes_back_to_where_it_came_from_leaves_nothing_behind() {
+    for outcome in [Outcome::failed("ValueError", "no"), Outcome::DeadLetter { cause: None }] {
+        let bench = Bench::with(HandOut::LaneAtATime, |rules| *rules = Rules::once());
+        let source = bench.source(1);
+        let batch = bench.take(1);
+        assert!(bench.settle(&batch[0], outcome));
+        assert!(bench.nothing_waits());
+        source.close();
+        drop(source);
+        assert_eq!(bench.subscription.next_wake(), None, "nobody waits for its pause to end");
+    }
+}

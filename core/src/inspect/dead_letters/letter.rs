@@ -104,7 +104,7 @@ impl DeadLetter {
         }
         let place = format!("{}/{}", record.partition, record.offset);
         metadata.add(REPLAY, MetadataValue::from(place));
-        Request { body: record.body.clone(), metadata }
+        Request { metadata, ..Request::new(record.body.clone()) }
     }
 }
 

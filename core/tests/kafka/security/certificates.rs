@@ -90,7 +90,7 @@ fn begun(name: &X509Name, key: &PKey<Private>, valid: Valid) -> X509Builder {
 
 fn in_days(days: i64) -> Asn1Time {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Asn1Time::from_unix(now.as_secs() as i64 + days * 24 * 60 * 60).expect("a time")
+    Asn1Time::from_unix(now.as_secs().cast_signed() + days * 24 * 60 * 60).expect("a time")
 }
 
 fn key() -> PKey<Private> {

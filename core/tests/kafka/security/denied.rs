@@ -35,10 +35,13 @@ async fn a_topic_that_may_not_be_written_is_named_and_works_when_it_may() {
         assert!(error.to_string().contains(&expected), "{step}: {error}");
     };
     denied("nothing is allowed").await;
-    assert_eq!(client.components()[0].state, State::Failed);
+    assert_eq!(client.components().await.expect("components")[0].state, State::Failed);
     // Seen, and still not written.
     secured.cluster.allow(STRANGER, "describe", "topic", &fixture.topic).await;
-    until("the topic is seen", async || client.components()[0].state != State::Failed).await;
+    until("the topic is seen", async || {
+        client.components().await.expect("components")[0].state != State::Failed
+    })
+    .await;
     denied("describing is allowed").await;
     secured.cluster.allow(STRANGER, "write", "topic", &fixture.topic).await;
     until("it may be written", async || send(&client, Request::new("x")).await.is_ok()).await;

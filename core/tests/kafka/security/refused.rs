@@ -28,7 +28,7 @@ async fn refused(fixture: &Fixture, code: ErrorCode, words: &[&str]) -> Error {
     until("the subscription tells", async || subscription.last_error().is_some_and(|it| it.code() == code))
         .await;
     check(&subscription.last_error().expect("it stays"), code, words);
-    let info = client.components().pop().expect("a component");
+    let info = client.components().await.expect("components").pop().expect("a component");
     assert_eq!(info.state, State::Failed);
     check(&info.error.expect("an error"), code, words);
     close(&client).await;
@@ -187,7 +187,8 @@ async fn a_password_that_is_mended_works_without_a_restart() {
     secured.cluster.set_password(&user, PASSWORD).await;
     until("calls are accepted", async || send(&client, Request::new("mended")).await.is_ok()).await;
     assert_eq!(texts(&receive(&subscription, 1).await), ["mended"]);
-    until("all is well", async || client.components()[0].state == State::Ready).await;
+    until("all is well", async || client.components().await.expect("components")[0].state == State::Ready)
+        .await;
     assert!(subscription.last_error().is_none());
     close(&client).await;
 }

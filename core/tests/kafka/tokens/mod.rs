@@ -3,6 +3,7 @@
 mod fixture;
 mod token_server;
 
+use futures_util::FutureExt as _;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -25,11 +26,14 @@ use token_server::{CLIENT, SECRET, claims, from_base64_url, from_percent, part, 
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 fn state(client: &Client) -> State {
-    client.components()[0].state
+    client.components().now_or_never().expect("known at once").expect("components")[0].state
 }
 
 fn health_code(client: &Client) -> Option<ErrorCode> {
-    client.components()[0].error.as_ref().map(bindwright::Error::code)
+    client.components().now_or_never().expect("known at once").expect("components")[0]
+        .error
+        .as_ref()
+        .map(bindwright::Error::code)
 }
 
 /// A call fails before its time is over; tells with what.

@@ -4,18 +4,20 @@
 //! for. A new kind of step is a line in [`STEPS`] and an arm in [`Run::step`].
 
 mod file;
+mod way;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bindwright::{
-    Cause, Client, ClientOptions, Emission, Error, Event, HandOut, Metadata, Outcome, Request, SettleToken,
+    Cause, Client, Emission, Encoding, Error, Event, HandOut, Metadata, Outcome, Request, SettleToken,
     Subscription,
 };
 use serde_json::{Value, json};
 
 use file::data;
+pub use way::{Beside, Way, embedded};
 
 /// Long enough for a rebalance on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,50 +31,77 @@ const STEPS: [&str; 7] = ["invoke", "event", "subscribe", "quiet", "faults", "co
 /// Texts such as `{queue}`, and what they stand for in one case.
 pub type Placeholders = Vec<(&'static str, String)>;
 
-/// Runs every case of `tests/spec/FILE`. `prepare` gets the case and makes what it needs.
-pub async fn every_case_holds(file: &str, prepare: impl AsyncFn(Value) -> Placeholders + Copy + 'static) {
-    let mut failed = Vec::new();
+/// Runs every case of `tests/spec/FILE` that does not differ over this transport; how many there were. `prepare` gets
+/// the case and makes what it needs.
+pub async fn every_case_holds<O>(
+    way: Way<O>,
+    file: &str,
+    prepare: impl AsyncFn(Value) -> Placeholders + Copy + 'static,
+) -> usize
+where
+    O: AsyncFn(PathBuf) -> (Client, Beside) + Copy + 'static,
+{
+    let (mut count, mut failed) = (0, Vec::new());
     for case in file::cases(file) {
         let name = case["case"].as_str().expect("a name").to_owned();
+        if way.leaves_out(&case, &name) {
+            continue;
+        }
+        count += 1;
         // A task of its own, so that a case that fails does not hide the next one.
         let local = tokio::task::LocalSet::new();
         let run = async move {
             let placeholders = prepare(case.clone()).await;
-            Run::new(&case, placeholders).all(&case).await;
+            Run::new(way, &case, placeholders).await.all(&case).await;
         };
         if local.run_until(async { tokio::task::spawn_local(run).await }).await.is_err() {
             failed.push(name);
         }
     }
-    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(failed.is_empty(), "{}: {failed:#?}", way.transport);
+    count
 }
 
 /// One case: its folder, its client, its subscriptions.
-struct Run {
+struct Run<O> {
+    way: Way<O>,
     folder: tempfile::TempDir,
     placeholders: Placeholders,
     client: Client,
+    beside: Beside,
+    /// All that the case receives from.
+    inputs: Vec<String>,
     subscriptions: HashMap<String, Subscription>,
     /// What is being done, for messages.
     place: String,
 }
 
-impl Run {
-    fn new(case: &Value, placeholders: Placeholders) -> Self {
+impl<O: AsyncFn(PathBuf) -> (Client, Beside)> Run<O> {
+    async fn new(way: Way<O>, case: &Value, placeholders: Placeholders) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let components = fill(&placeholders, case["components"].as_str().expect("documents"));
         std::fs::write(folder.path().join("components.yaml"), components).expect("written");
         for (name, text) in case["files"].as_object().into_iter().flatten() {
             std::fs::write(folder.path().join(name), text.as_str().expect("a text")).expect("written");
         }
-        let client = open(folder.path());
-        Self { folder, placeholders, client, subscriptions: HashMap::new(), place: String::new() }
+        let (client, beside) = way.open(folder.path()).await;
+        let steps = case["steps"].as_array().expect("steps");
+        let receives = |step: &Value| {
+            step.get("event").or_else(|| step.get("quiet")).and_then(Value::as_str).map(str::to_owned)
+        };
+        let mut inputs: Vec<String> = steps.iter().filter_map(receives).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        let (subscriptions, place) = (HashMap::new(), String::new());
+        Self { way, folder, placeholders, client, beside, inputs, subscriptions, place }
     }
 
     async fn all(mut self, case: &Value) {
         for (index, step) in case["steps"].as_array().expect("steps").iter().enumerate() {
-            self.place = format!("{}, step {}", case["case"], index + 1);
-            self.step(step).await;
+            self.place = format!("{}, step {} over {}", case["case"], index + 1, self.way.transport);
+            if !self.way.leaves_out(step, &self.place) {
+                self.step(step).await;
+            }
         }
         self.close().await;
     }
@@ -96,7 +125,7 @@ impl Run {
             "component" => self.component(name, step).await,
             "reopen" => {
                 self.close().await;
-                self.client = open(self.folder.path());
+                (self.client, self.beside) = self.way.open(self.folder.path()).await;
             }
             other => panic!("{}: {other} is in STEPS and not here", self.place),
         }
@@ -169,6 +198,9 @@ impl Run {
 
     fn request(&self, step: &Value) -> Request {
         let mut request = Request::new(data(&step["data"]));
+        if step["data"].get("json").is_some() {
+            request.encoding = Encoding::Json;
+        }
         for (name, value) in step["metadata"].as_object().into_iter().flatten() {
             request = request.with(name, self.fill(value.as_str().expect("metadata is text")));
         }
@@ -189,7 +221,13 @@ impl Run {
     async fn component(&self, name: &str, step: &Value) {
         let deadline = Instant::now() + PATIENCE;
         let found = loop {
-            let found = self.client.components().into_iter().find(|component| component.name == name);
+            let found = self
+                .client
+                .components()
+                .await
+                .expect("components")
+                .into_iter()
+                .find(|component| component.name == name);
             let found = found.unwrap_or_else(|| panic!("{}: no component {name}", self.place));
             if found.state.as_str() == step["state"] {
                 break found;
@@ -202,11 +240,15 @@ impl Run {
         }
     }
 
-    /// The case's subscription to a binding, made when it is first asked for.
+    /// The case's subscription to a binding, made when it is first asked for; through a sidecar, which asks once what
+    /// is wanted, together with all others of the case.
     async fn subscription(&mut self, name: &str) -> &Subscription {
         if !self.subscriptions.contains_key(name) {
-            let subscription = self.client.subscribe(name, HandOut::Freely).await.expect(&self.place);
-            self.subscriptions.insert(name.to_owned(), subscription);
+            let names = if self.way.is_sidecar() { self.inputs.clone() } else { vec![name.to_owned()] };
+            for name in names {
+                let subscription = self.client.subscribe(&name, HandOut::Freely).await.expect(&self.place);
+                self.subscriptions.insert(name, subscription);
+            }
         }
         &self.subscriptions[name]
     }
@@ -214,11 +256,12 @@ impl Run {
     async fn close(&mut self) {
         self.subscriptions.clear();
         self.client.close(DRAIN).await.expect("closed");
+        self.beside.as_mut().await;
     }
 
     fn check_metadata(&self, metadata: &Metadata, expected: &Value) {
         for (name, expected) in expected.as_object().into_iter().flatten() {
-            let found = metadata.get(name);
+            let found = metadata.get(&self.way.written(name));
             match expected {
                 Value::Null => assert_eq!(found, None, "{}: {name}", self.place),
                 Value::Bool(true) => assert!(found.is_some(), "{}: no {name}", self.place),
@@ -254,9 +297,4 @@ impl Run {
 
 fn fill(placeholders: &Placeholders, text: &str) -> String {
     placeholders.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
-}
-
-fn open(folder: &Path) -> Client {
-    let resources = Some(vec![folder.to_owned()]);
-    Client::open(ClientOptions { resources, ..ClientOptions::default() }).expect("opened")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bindwright_server::proto::BindingEventResponse;
+use bindwright_wire::messages::BindingEventResponse;
 use http::Method;
 use serde_json::Value;
 use tonic::Status;

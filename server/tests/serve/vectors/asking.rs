@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bindwright::Body;
-use bindwright_server::proto::dapr_client::DaprClient;
-use bindwright_server::proto::{GetMetadataRequest, InvokeBindingRequest, ShutdownRequest};
+use bindwright_wire::messages::dapr_client::DaprClient;
+use bindwright_wire::messages::{GetMetadataRequest, InvokeBindingRequest, ShutdownRequest};
 use http::Method;
 use serde_json::{Value, json};
 use tonic::metadata::MetadataMap;

@@ -16,7 +16,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::super::fixture::register_echo;
+
 pub fn register_all() {
+    register_echo();
     register(ComponentType::new("bindings.test.mock").output(|component| Ok(Arc::new(Mock::of(component)))));
     register(ComponentType::new("bindings.test.http").output(|component| Ok(Arc::new(Http::of(component)))));
     register(ComponentType::new("bindings.test.files").output(|component| {
