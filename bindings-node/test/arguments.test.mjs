@@ -19,7 +19,9 @@ test('options of another type are refused by their name', async () => {
   for (const given of [null, 'components', 5]) {
     await assert.rejects(Client.open(given), { ...OPTIONS, message: /expected an object with options/ })
   }
-  const wrong = { resources: 5, appId: 5, transport: {}, hotReload: 'no', logger: null, timeoutMs: '5' }
+  const texts = { appId: 5, transport: {}, sidecarEndpoint: new URL('http://here'), sidecarToken: 5, appToken: null }
+  const numbers = { timeoutMs: '5', maxMessageSize: '4Mi', maxRetries: '1', appPort: '5051' }
+  const wrong = { resources: 5, hotReload: 'no', logger: null, sidecarCa: 5, ...texts, ...numbers }
   for (const [name, value] of Object.entries(wrong)) {
     await assert.rejects(Client.open({ [name]: value }), { ...OPTIONS, message: new RegExp(`^${name}: expected`) })
   }
@@ -27,6 +29,32 @@ test('options of another type are refused by their name', async () => {
     ...OPTIONS,
     message: /^resources: expected paths, got null/,
   })
+})
+
+test('options of a sidecar are refused by their name, whatever the transport', async (context) => {
+  const resources = folder(context, { 'a.yaml': memory('orders') })
+  const wrong = {
+    maxMessageSize: [0, -1, 1.5, Number.NaN, 2 ** 32],
+    maxRetries: [1.5, Number.NaN, Number.POSITIVE_INFINITY],
+    appPort: [0, -1, 1.5, 65_536],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const refused = { ...OPTIONS, message: new RegExp(`^${name}: expected`) }
+      await assert.rejects(Client.open({ resources, [name]: value }), refused)
+    }
+  }
+  const sidecar = { transport: 'sidecar-grpc' }
+  for (const [given, message] of [
+    [{ transport: 'sidecar' }, /transport: expected "embedded", "sidecar-grpc" or "sidecar-http", got "sidecar"/],
+    [{ ...sidecar, sidecarEndpoint: 'here/path' }, /sidecar cannot be used/],
+    [{ transport: 'sidecar-http', sidecarEndpoint: 'here:3500' }, /sidecar cannot be used/],
+    [{ ...sidecar, sidecarCa: '/no/such/file' }, /\/no\/such\/file cannot be read/],
+  ]) {
+    await assert.rejects(Client.open(given), { ...OPTIONS, message })
+  }
+  const client = await Client.open({ ...sidecar, maxRetries: -1, appPort: 5051, maxMessageSize: 1, sidecarToken: 'a' })
+  await client.close()
 })
 
 test('arguments of another type are refused by the method', async (context) => {

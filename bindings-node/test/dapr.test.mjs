@@ -1,11 +1,14 @@
 // The names of Dapr's SDK.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { CommunicationProtocolEnum, DaprClient, DaprServer } from '../dist/dapr.mjs'
 import { Answer, Sandbox } from '../dist/testing.mjs'
 import { folder, memory, opened, until } from './fixture.mjs'
+import { besides, freePort } from './sidecar.mjs'
 
 test('what the SDK sends and receives', async (context) => {
   const resources = folder(context, { 'a.yaml': memory('orders') })
@@ -93,4 +96,83 @@ test('older constructors work, and what is no binding says so', async (context) 
   await server.stop()
   assert.throws(() => server.pubsub, { code: 'INVALID_OPTIONS', message: /bindings only/ })
   assert.throws(() => new DaprClient().state, { code: 'INVALID_OPTIONS' })
+})
+
+/** A program of a user of the SDK, but for its import; what it printed. */
+function usersProgram(context, made, variables, files = {}) {
+  const dapr = JSON.stringify(new URL('../dist/dapr.mjs', import.meta.url).href)
+  const text = `import { CommunicationProtocolEnum, DaprClient, DaprServer } from ${dapr}
+    ${made}
+    const seen = new Promise((resolve) => server.binding.receive('orders', async (data) => resolve(data)))
+    await server.start()
+    await client.binding.send('orders', 'create', { text: '<é>' })
+    await client.binding.send('texts', 'create', '<é>')
+    console.log(JSON.stringify([(await client.open()).transport, await seen]))
+    await client.stop()
+    await server.stop()`
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', text], {
+    cwd: folder(context, files),
+    encoding: 'utf8',
+    env: { ...process.env, ...variables },
+    timeout: 60_000,
+  })
+  assert.notEqual(stdout, '', stderr)
+  return JSON.parse(stdout)
+}
+
+const BARE = 'const [server, client] = [new DaprServer(), new DaprClient()]'
+const GRPC = `const communicationProtocol = CommunicationProtocolEnum.GRPC
+  const server = new DaprServer({ communicationProtocol, clientOptions: { daprHost: '127.0.0.1' } })
+  const client = new DaprClient({ communicationProtocol })`
+const DATA = { text: '<é>' }
+
+test('where the environment names a sidecar, everything goes through it', async (context) => {
+  const resources = folder(context, { 'a.yaml': memory('orders'), 'b.yaml': memory('texts') })
+  for (const [protocol, made] of [
+    ['http', BARE],
+    ['grpc', GRPC],
+  ]) {
+    const sidecar = await besides(context, resources, {
+      appProtocol: protocol,
+      variables: { DAPR_API_TOKEN: 'of-the-sidecar' },
+    })
+    const port = (address) => address.split(':').at(-1)
+    const variables = {
+      DAPR_HTTP_PORT: port(sidecar.http),
+      DAPR_GRPC_PORT: port(sidecar.grpc),
+      DAPR_API_TOKEN: 'of-the-sidecar',
+      APP_PORT: String(sidecar.appPort),
+    }
+    assert.deepEqual(usersProgram(context, made, variables), [`sidecar-${protocol}`, DATA])
+    // What the program says stands before what the environment says.
+    const given = `const communicationProtocol = CommunicationProtocolEnum.${protocol.toUpperCase()}
+      const daprPort = '${port(sidecar[protocol])}'
+      const clientOptions = { daprHost: '127.0.0.1', daprPort, daprApiToken: 'of-the-sidecar', maxBodySizeMb: 1 }
+      const server = new DaprServer({ serverPort: '${sidecar.appPort}', communicationProtocol, clientOptions })
+      const client = new DaprClient({ ...clientOptions, communicationProtocol })`
+    const wrong = { DAPR_HTTP_PORT: '1', DAPR_GRPC_ENDPOINT: '127.0.0.1:1', DAPR_API_TOKEN: 'no', APP_PORT: '1' }
+    assert.deepEqual(usersProgram(context, given, wrong), [`sidecar-${protocol}`, DATA])
+    await sidecar.end()
+  }
+})
+
+test('where it names none, everything is in the process, whatever hosts and ports say', async (context) => {
+  const files = { 'components.yaml': `${memory('orders')}---\n${memory('texts')}` }
+  const port = await freePort()
+  const given = `const clientOptions = { daprHost: '127.0.0.1', daprPort: '${port}', daprApiToken: 'a' }
+    const server = new DaprServer({ serverPort: '${port}', clientOptions })
+    const client = new DaprClient(clientOptions)`
+  const variables = { BINDWRIGHT_RESOURCES: 'components.yaml' }
+  assert.deepEqual(usersProgram(context, given, variables, files), ['embedded', DATA])
+  const named = { ...variables, BINDWRIGHT_TRANSPORT: 'embedded', DAPR_HTTP_PORT: '1' }
+  assert.deepEqual(usersProgram(context, BARE, named, files), ['embedded', DATA])
+})
+
+test('logs do not show what a client was told, and a port is a number', async () => {
+  const daprApiToken = 'hunter2-and-a-half'
+  const bindwright = { transport: 'sidecar-http', sidecarToken: daprApiToken }
+  const server = new DaprServer({ serverPort: 'x', clientOptions: { daprApiToken, bindwright } })
+  assert.equal(server.client.options.daprApiToken, daprApiToken)
+  assert.ok(!inspect(server, { showHidden: true, depth: 9 }).includes(daprApiToken))
+  await assert.rejects(server.start(), { code: 'INVALID_OPTIONS', message: /serverPort: expected a port, got x/ })
 })

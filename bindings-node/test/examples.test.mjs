@@ -7,9 +7,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { folder, until } from './fixture.mjs'
+import { createTopic, kafka, missingKafka } from './kafka.mjs'
+import { COMMAND, freePort, WAYS } from './sidecar.mjs'
 
 const PACKAGE = join(import.meta.dirname, '..')
-const COMMAND = join(PACKAGE, 'bin', 'bindwright.js')
+// Asked for first: nothing may be awaited after a test has been named.
+const skip = await missingKafka()
 const ORDERS = join(PACKAGE, '..', 'examples', 'orders')
 
 function begin(context, program, given, options = {}) {
@@ -17,7 +20,8 @@ function begin(context, program, given, options = {}) {
   context.after(() => child.kill('SIGKILL'))
   const lines = []
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line))
-  return { child, lines, over: once(child, 'exit') }
+  // Not `exit`, after which lines may still come.
+  return { child, lines, over: once(child, 'close') }
 }
 
 test('the command answers with its exit status', () => {
@@ -60,7 +64,54 @@ test('all packages have the version of the library', () => {
 test('orders that one program sends another one receives, in JavaScript and TypeScript', async (context) => {
   const broker = begin(context, COMMAND, ['dev', 'kafka', '--port', '0'])
   await until('the broker is there', () => broker.lines.length > 0)
-  const address = broker.lines[0].split(' ').at(-1)
+  const path = ordersFolder(context, broker.lines[0].split(' ').at(-1), 'orders')
+  for (const [sends, receives] of [
+    ['plain/sender.mjs', 'receiver.mjs'],
+    ['sender.mjs', 'plain/receiver.mjs'],
+  ]) {
+    const given = ['--resources', join(path, 'components')]
+    const sender = begin(context, join(path, sends), [...given, '--count', '5', '--interval', '0'])
+    assert.deepEqual(await sender.over, [0, null])
+    const receiver = begin(context, join(path, receives), given)
+    await until('all orders came', () => receiver.lines.length >= 5, 60)
+    assert.deepEqual(numbers(receiver.lines), numbers(sender.lines))
+    receiver.child.kill('SIGTERM')
+    assert.deepEqual(await receiver.over, [0, null])
+  }
+  broker.child.kill('SIGTERM')
+  assert.deepEqual(await broker.over, [0, null])
+})
+
+for (const way of ['embedded', ...WAYS]) {
+  test(`the same programs with BINDWRIGHT_TRANSPORT=${way} and a real Kafka`, { skip }, async (context) => {
+    const topic = `orders-${way}-${process.pid}`
+    const path = ordersFolder(context, (await kafka()).bootstrap, topic)
+    await createTopic(topic, 3)
+    const options = { cwd: path, env: { ...process.env, BINDWRIGHT_TRANSPORT: way } }
+    const run = async (program, ...given) => {
+      const beside = ['run', '--resources-path', 'components', '--app-port', String(await freePort())]
+      return begin(context, COMMAND, [...beside, '--', process.execPath, program, ...given], options)
+    }
+    const said = (program) => program.lines.filter((line) => line.startsWith('== APP == '))
+    for (const [sends, receives] of [
+      ['plain/sender.mjs', 'receiver.mjs'],
+      ['sender.mjs', 'plain/receiver.mjs'],
+    ]) {
+      const receiver = await run(receives)
+      const sender = await run(sends, '--count', '20', '--interval', '0')
+      assert.deepEqual(await sender.over, [0, null])
+      await until('all orders came', () => said(receiver).length >= 20, 60)
+      assert.deepEqual(numbers(said(receiver)), numbers(said(sender)))
+      receiver.child.kill('SIGTERM')
+      assert.deepEqual(await receiver.over, [0, null])
+    }
+  })
+}
+
+const numbers = (lines) => lines.map((line) => line.split(' ').at(-1)).sort()
+
+/** A folder with the programs, the package, and components for this topic. */
+function ordersFolder(context, address, topic) {
   const path = folder(context, {})
   mkdirSync(join(path, 'node_modules'))
   symlinkSync(PACKAGE, join(path, 'node_modules', 'bindwright'))
@@ -90,24 +141,7 @@ test('orders that one program sends another one receives, in JavaScript and Type
   })
   mkdirSync(join(path, 'components'))
   const document = readFileSync(join(ORDERS, 'components', 'checkout.yaml'), 'utf8')
-  writeFileSync(
-    join(path, 'components', 'checkout.yaml'),
-    `${document.replace('localhost:9092', address)}  - name: initialOffset\n    value: oldest\n`,
-  )
-  for (const [sends, receives] of [
-    ['plain/sender.mjs', 'receiver.mjs'],
-    ['sender.mjs', 'plain/receiver.mjs'],
-  ]) {
-    const given = ['--resources', join(path, 'components')]
-    const sender = begin(context, join(path, sends), [...given, '--count', '5', '--interval', '0'])
-    assert.deepEqual(await sender.over, [0, null])
-    const receiver = begin(context, join(path, receives), given)
-    const numbers = (lines) => lines.map((line) => line.split(' ').at(-1)).sort()
-    await until('all orders came', () => receiver.lines.length >= 5, 60)
-    assert.deepEqual(numbers(receiver.lines), numbers(sender.lines))
-    receiver.child.kill('SIGTERM')
-    assert.deepEqual(await receiver.over, [0, null])
-  }
-  broker.child.kill('SIGTERM')
-  assert.deepEqual(await broker.over, [0, null])
-})
+  const own = document.replace('localhost:9092', address).replaceAll(/value: (orders|group1)$/gm, `value: ${topic}`)
+  writeFileSync(join(path, 'components', 'checkout.yaml'), `${own}  - name: initialOffset\n    value: oldest\n`)
+  return path
+}

@@ -4,10 +4,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after, before } from 'node:test'
 
 const require = createRequire(import.meta.url)
 export const { native } = require('../dist/native.js')
 export const { translated } = require('../dist/errors.js')
+
+// Handlers do not keep a process alive, and when nothing does, the runner gives up on every test that is left: a test may
+// wait for an event that is not there yet.
+let alive
+before(() => {
+  alive = setInterval(() => undefined, 2 ** 31 - 1)
+})
+after(() => clearInterval(alive))
 
 let queues = 0
 

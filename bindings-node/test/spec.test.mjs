@@ -1,4 +1,4 @@
-// Runs the cases in `tests/spec`; `tests/spec/README.md` describes the format.
+// Runs the cases in `tests/spec` over every transport; `tests/spec/README.md` describes the format.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { BindwrightError, Client } from '../dist/index.mjs'
 import { folder, until } from './fixture.mjs'
 import { createTopic, kafka, missingKafka } from './kafka.mjs'
+import { Sidecar, WAYS } from './sidecar.mjs'
 
 const FOLDER = join(import.meta.dirname, '..', '..', 'tests', 'spec')
 const PATIENCE_MS = 30_000
@@ -17,49 +18,82 @@ let numbers = 0
 const cases = (file) => parse(readFileSync(join(FOLDER, file), 'utf8'), { maxAliasCount: -1 })
 
 for (const file of ['memory.yaml', 'dispatch.yaml', 'policies.yaml', 'documents.yaml']) {
-  describe(file, () => {
-    for (const one of cases(file)) {
-      test(one.case, async (context) => {
-        await run(one, context, { '{queue}': `node-spec-${process.pid}-${numbers++}` })
-      })
-    }
+  declare(file, {}, async (one, context, way) => {
+    await run(one, context, way, { '{queue}': `node-spec-${process.pid}-${numbers++}` })
   })
 }
 
-describe('kafka.yaml', { skip }, () => {
-  for (const one of cases('kafka.yaml')) {
-    test(one.case, async (context) => {
-      const unique = `node-${process.pid}-${numbers++}`
-      const placeholders = { '{brokers}': (await kafka()).bootstrap, '{topic}': unique, '{group}': unique }
-      await createTopic(unique, one.partitions ?? 1)
-      await run(one, context, placeholders)
-    })
-  }
+declare('kafka.yaml', { skip }, async (one, context, way) => {
+  const unique = `node-${process.pid}-${numbers++}`
+  const placeholders = { '{brokers}': (await kafka()).bootstrap, '{topic}': unique, '{group}': unique }
+  await createTopic(unique, one.partitions ?? 1)
+  await run(one, context, way, placeholders)
 })
 
-async function run(one, context, placeholders) {
-  const fill = (text) => Object.entries(placeholders).reduce((all, [name, value]) => all.replaceAll(name, value), text)
-  const case_ = new Case(folder(context, { 'components.yaml': fill(one.components), ...one.files }), fill)
-  try {
-    await case_.open()
-    for (const [index, step] of one.steps.entries()) {
-      await case_.step(step, `step ${index + 1}`)
-    }
-  } finally {
-    await case_.close()
+/** A test for each case and transport; where they differ, the reason is the reason for skipping. */
+function declare(file, options, body) {
+  for (const way of ['embedded', ...WAYS]) {
+    // Several at once: beside a sidecar a case mostly waits.
+    describe(`${file}, ${way}`, { ...options, concurrency: way === 'embedded' ? 1 : 4 }, () => {
+      for (const one of cases(file)) {
+        test(one.case, { skip: whyNot(one, way) ?? false }, (context) => body(one, context, way))
+      }
+    })
   }
 }
 
-/** One case: its folder, its client, its subscriptions. A new kind of step is a method here. */
+/** Why a case or a step is not for a transport. */
+function whyNot({ differs = {} }, way) {
+  for (const [name, why] of Object.entries(differs)) {
+    assert.ok([...WAYS, 'sidecar'].includes(name), `differs: no such transport: ${name}`)
+    assert.ok(typeof why === 'string' && why.trim() !== '', `differs: ${name} says no reason`)
+  }
+  return way === 'embedded' ? undefined : (differs[way] ?? differs.sidecar)
+}
+
+async function run(one, context, way, placeholders) {
+  const fill = (text) => Object.entries(placeholders).reduce((all, [name, value]) => all.replaceAll(name, value), text)
+  const path = folder(context, { 'components.yaml': fill(one.components), ...one.files })
+  const steps = one.steps.filter((step) => whyNot(step, way) === undefined)
+  const case_ = new Case(path, fill, way, steps)
+  try {
+    await case_.begin()
+    for (const step of steps) {
+      await case_.step(step, `step ${one.steps.indexOf(step) + 1}`)
+    }
+  } finally {
+    await case_.end()
+  }
+}
+
+/** One case: its folder, its sidecar, its client, its subscriptions. A new kind of step is a method here. */
 class Case {
-  constructor(path, fill) {
+  constructor(path, fill, way, steps) {
     this.path = path
     this.fill = fill
+    this.way = way
+    this.received = new Set(steps.flatMap((step) => [step.event, step.quiet]).filter(Boolean))
     this.pullers = new Map()
   }
 
+  async begin() {
+    if (this.way !== 'embedded') {
+      this.sidecar = await Sidecar.start(this.path, { appProtocol: this.way.replace('sidecar-', '') })
+    }
+    await this.open()
+  }
+
+  async end() {
+    try {
+      await this.close()
+    } finally {
+      await this.sidecar?.end('SIGKILL')
+    }
+  }
+
   async open() {
-    this.client = await Client.open({ resources: this.path })
+    this.client = await Client.open(this.sidecar?.options(this.way) ?? { resources: this.path })
+    assert.equal(this.client.transport, this.way)
   }
 
   async close() {
@@ -101,7 +135,7 @@ class Case {
   }
 
   async event(name, step, place) {
-    const event = await this.puller(name).next(PATIENCE_MS)
+    const event = await (await this.puller(name)).next(PATIENCE_MS)
     assert.ok(event, `${place}: no event came`)
     if ('data' in step) {
       assert.deepEqual(event.data, dataExpected(step.data), place)
@@ -127,11 +161,15 @@ class Case {
   }
 
   async quiet(name, _step, place) {
-    assert.equal(await this.puller(name).next(1000), undefined, `${place}: an event came`)
+    assert.equal(await (await this.puller(name)).next(1000), undefined, `${place}: an event came`)
   }
 
   async faults(expected, _step, place) {
     const faults = this.client.faults()
+    if (this.sidecar !== undefined) {
+      assert.deepEqual(faults, [], place)
+      return
+    }
     assert.equal(faults.length, expected.length, `${place}: ${faults}`)
     for (const one of expected) {
       const found = faults.find((fault) => fault.message.includes(one.text ?? ''))
@@ -141,10 +179,14 @@ class Case {
   }
 
   async component(name, step, place) {
-    const look = () => this.client.components().find((component) => component.name === name)
-    await until(`${place}: ${name} is ${step.state}`, () => look().state === step.state, PATIENCE_MS / 1000)
+    const look = async () => (await this.client.components()).find((component) => component.name === name)
+    await until(
+      `${place}: ${name} is ${step.state}`,
+      async () => (await look()).state === step.state,
+      PATIENCE_MS / 1000,
+    )
     if ('error' in step) {
-      checkError(look().error, step.error, place)
+      checkError((await look()).error, step.error, place)
     }
   }
 
@@ -174,15 +216,23 @@ class Case {
     return 'metadata' in step ? Object.fromEntries(entries) : undefined
   }
 
-  puller(name) {
-    if (!this.pullers.has(name)) {
-      this.pullers.set(name, new Puller(this.client.events(name)))
+  /** A sidecar asks once what is wanted, so all of the case's bindings are subscribed to together. */
+  async puller(name) {
+    const wanted = this.sidecar === undefined ? [name] : this.received
+    for (const one of wanted) {
+      if (!this.pullers.has(one)) {
+        const events = this.client.events(one)
+        this.pullers.set(one, new Puller(events))
+        await events.open()
+      }
     }
     return this.pullers.get(name)
   }
 
   checkMetadata(found, expected, place) {
-    for (const [name, value] of Object.entries(expected)) {
+    for (const [given, value] of Object.entries(expected)) {
+      // HTTP does not keep the case of names.
+      const name = this.way === 'sidecar-http' ? given.toLowerCase() : given
       if (value === null) assert.ok(!(name in found), `${place}: ${name}`)
       else if (value === true) assert.ok(name in found, `${place}: ${name}`)
       else assert.equal(found[name], this.fill(value), `${place}: ${name}`)

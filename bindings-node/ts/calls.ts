@@ -2,7 +2,7 @@
  * Invocations that wait for the native part. Each has a slot here; when many are answered at once, the native part
  * tells all of them in one call.
  */
-import type { ErrorParts, NativeTarget, ReplyParts } from './native.js'
+import type { ErrorParts, NativeTarget, Payload, ReplyParts } from './native.js'
 import { endless, native } from './native.js'
 
 interface Waiting {
@@ -56,7 +56,7 @@ export type Answering = ReplyParts | ErrorParts | Promise<ReplyParts>
 /** Begins a call. */
 export function invoke(
   target: NativeTarget,
-  data: Uint8Array | undefined,
+  data: Payload,
   metadata: string | undefined,
   timeoutMs: number | undefined,
 ): Answering {
@@ -68,7 +68,7 @@ export function invoke(
 /** Begins a call that can be ended early; it rejects with `undefined` then. */
 export function invokeAbortably(
   target: NativeTarget,
-  data: Uint8Array | undefined,
+  data: Payload,
   metadata: string | undefined,
   timeoutMs: number | undefined,
 ): { answer: Answering; abort: () => void } {
@@ -105,7 +105,7 @@ function atOnce(slot: number, answer: ReplyParts | ErrorParts | undefined): Answ
 function begun(
   slot: number,
   target: NativeTarget,
-  data: Uint8Array | undefined,
+  data: Payload,
   metadata: string | undefined,
   timeoutMs: number | undefined,
 ): ReplyParts | ErrorParts | null | undefined {

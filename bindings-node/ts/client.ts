@@ -10,7 +10,7 @@ import { type CallManyOptions, type CallOptions, invokeAll, invokeOne } from './
 import { beginLogging, endLogging } from './logs.js'
 import type { InputName, Operation, OutputName } from './names.js'
 import { type HandOut, type NativeClient, type NativeSubscription, native } from './native.js'
-import { type ClientOptions, checkOptions, paths } from './options.js'
+import { type ClientOptions, checkOptions, nativeOptions, type Transport } from './options.js'
 import type { Reply } from './reply.js'
 import { hearStopSignals } from './signals.js'
 
@@ -21,9 +21,9 @@ interface Run {
 const unclosed = new FinalizationRegistry<() => void>((forget) => forget())
 
 /**
- * Calls bindings and receives events, in this process.
+ * Calls bindings and receives events: in this process, or through a sidecar beside it.
  *
- * Opening reads the component documents and connects to nothing. Opening is cheap, also for every message: clients of
+ * Opening reads the component documents, or finds out where the sidecar is, and connects to nothing. Opening is cheap, also for every message: clients of
  * the same resources and app id share their connections.
  *
  * @example
@@ -59,14 +59,12 @@ export class Client implements AsyncDisposable {
    */
   static async open(options: ClientOptions = {}): Promise<Client> {
     checkOptions(options)
-    const { appId, transport, hotReload } = options
-    const timeoutMs = optionTime('timeoutMs', options.timeoutMs)
+    const told = nativeOptions(options)
     const waitTimeoutMs = optionTime('waitTimeoutMs', options.waitTimeoutMs)
-    const resources = paths(options.resources)
     const wish = beginLogging(options.logger, options.logLevel)
     const forget = () => endLogging(wish)
     try {
-      const opened = guarded(() => native.NativeClient.open({ resources, appId, transport, timeoutMs, hotReload }))
+      const opened = guarded(() => native.NativeClient.open(told))
       const client = new Client(opened, forget)
       if (options.wait === 'ready') {
         await client.#readyOrClosed(waitTimeoutMs)
@@ -257,9 +255,13 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** All components in scope and how they are, by name. */
-  components(): ComponentInfo[] {
-    return guarded(() => this.#native.components()).map(componentInfo)
+  /**
+   * All components in scope and how they are, by name. A sidecar is asked, and waited for as long as a call is.
+   *
+   * @throws {BindwrightError} Through a sidecar those of a call that does not reach it.
+   */
+  async components(): Promise<ComponentInfo[]> {
+    return (await awaited(() => this.#native.components())).map(componentInfo)
   }
 
   /** Documents that were left out and settings that look wrong, as errors that were not thrown. */
@@ -347,8 +349,8 @@ export class Client implements AsyncDisposable {
     await this.close()
   }
 
-  /** The way that was chosen: `'embedded'`. */
-  get transport(): string {
+  /** The way that was chosen. */
+  get transport(): Transport {
     return this.#native.transport
   }
 }

@@ -1,14 +1,15 @@
 /**
  * The names of Dapr's JavaScript SDK, for programs that come from there: change the import from `@dapr/dapr` to
- * `bindwright/dapr`. Bindings only, in this process: hosts and ports are accepted and mean nothing.
+ * `bindwright/dapr`. Bindings only. Where the environment names a sidecar, as under `dapr run`, they go through it; else
+ * they are in this process, and hosts and ports mean nothing.
  *
  * @packageDocumentation
  */
 import { Client } from './client.js'
-import type { Metadata } from './data.js'
+import { isCount, type Metadata } from './data.js'
 import { refused } from './errors.js'
 import type { BindingEvent } from './event.js'
-import type { ClientOptions } from './options.js'
+import type { ClientOptions, Transport } from './options.js'
 import type { Reply } from './reply.js'
 
 /** As in the SDK: it decides what strings are sent as, and what `send` returns. */
@@ -17,19 +18,27 @@ export enum CommunicationProtocolEnum {
   HTTP = 1,
 }
 
-/** What the SDK's client is told. Of it `bindwright` and `communicationProtocol` count here. */
+/** What the SDK's client is told. What is not named here does not count. */
 export interface DaprClientOptions {
+  /** Where the sidecar is, if there is one: a host, or a scheme and a host. It does not choose a sidecar. */
   daprHost?: string
+  /** Its port for the protocol; as in the SDK, one of these two stands for `DAPR_HTTP_ENDPOINT` and `DAPR_GRPC_ENDPOINT`. */
   daprPort?: string
+  /** How the sidecar is spoken to, if there is one, and what strings are sent as. `HTTP` when left out. */
   communicationProtocol?: CommunicationProtocolEnum
-  /** Options of `Client.open`, such as `resources`. */
+  /** Left out: `DAPR_API_TOKEN`. */
+  daprApiToken?: string
+  /** The largest message to and from the sidecar, in MiB. */
+  maxBodySizeMb?: number
+  /** Options of `Client.open`, such as `resources`; they come before all else. */
   bindwright?: ClientOptions
   [other: string]: unknown
 }
 
-/** What the SDK's server is told. Of it the protocol and the client's `bindwright` count here. */
+/** What the SDK's server is told. What is not named here does not count. */
 export interface DaprServerOptions {
   serverHost?: string
+  /** Where the sidecar delivers events, if there is one. Left out: `APP_PORT`. */
   serverPort?: string
   communicationProtocol?: CommunicationProtocolEnum
   clientOptions?: DaprClientOptions
@@ -76,8 +85,8 @@ export interface ServerBinding {
 
 /** The SDK's client, as far as bindings go. */
 export class DaprClient {
-  readonly options: DaprClientOptions
   readonly binding: ClientBinding
+  readonly #options: DaprClientOptions
   #opening: Promise<Client> | undefined
 
   constructor(options?: DaprClientOptions)
@@ -89,11 +98,11 @@ export class DaprClient {
     protocol?: CommunicationProtocolEnum,
     last: DaprClientOptions = {},
   ) {
-    this.options = typeof first === 'string' ? positional(last, first, daprPort, protocol) : first
+    this.#options = typeof first === 'string' ? positional(last, first, daprPort, protocol) : first
     this.binding = {
       send: async (name, operation, data, metadata) => {
         const client = await this.open()
-        const isGrpc = this.options.communicationProtocol === CommunicationProtocolEnum.GRPC
+        const isGrpc = this.#options.communicationProtocol === CommunicationProtocolEnum.GRPC
         const payload = isGrpc ? data || undefined : encoded(data)
         const reply = await client.invokeBinding(name, operation, payload, {
           metadata: metadata as Metadata | undefined,
@@ -103,9 +112,14 @@ export class DaprClient {
     }
   }
 
+  /** What it was made with. Logs do not show it, for it may hold a token. */
+  get options(): DaprClientOptions {
+    return this.#options
+  }
+
   /** @internal The client behind it, opened when it is first used. */
   open(): Promise<Client> {
-    this.#opening ??= Client.open(this.options.bindwright).catch((error: unknown) => {
+    this.#opening ??= Client.open(clientOptions(this.#options)).catch((error: unknown) => {
       // What was missing may be there the next time.
       this.#opening = undefined
       throw error
@@ -131,7 +145,7 @@ export class DaprClient {
   }
 }
 
-/** The SDK's server, as far as bindings go. It listens on no port: events come into the process. */
+/** The SDK's server, as far as bindings go. It listens on a port only where there is a sidecar that delivers there. */
 export class DaprServer {
   readonly client: DaprClient
   readonly binding: ServerBinding
@@ -151,7 +165,7 @@ export class DaprServer {
   )
   constructor(
     first: DaprServerOptions | string = {},
-    _serverPort?: string,
+    serverPort?: string,
     _daprHost?: string,
     _daprPort?: string,
     serversProtocol?: CommunicationProtocolEnum,
@@ -159,7 +173,12 @@ export class DaprServer {
   ) {
     const protocol = typeof first === 'string' ? serversProtocol : first.communicationProtocol
     const given = typeof first === 'string' ? clientOptions : first.clientOptions
-    this.client = new DaprClient({ ...(protocol !== undefined && { communicationProtocol: protocol }), ...given })
+    const port = typeof first === 'string' ? serverPort : first.serverPort
+    this.client = new DaprClient({
+      ...(protocol !== undefined && { communicationProtocol: protocol }),
+      ...given,
+      ...(port !== undefined && { serverPort: port }),
+    })
     this.binding = {
       receive: async (name, callback) => {
         const client = await this.client.open()
@@ -221,8 +240,59 @@ function positional(
 }
 
 function encoded(data: unknown): unknown {
-  // Their JSON is what the other side of a sidecar gets; a string has its quotes there.
-  return typeof data === 'string' ? JSON.stringify(data) : data
+  // Their JSON is what the other side of a sidecar gets; a string has its quotes there. An object is sent as JSON.
+  return typeof data === 'string' ? Object(data) : data
+}
+
+/** By these the SDK finds its sidecar. */
+const VARIABLES = {
+  'sidecar-http': { endpoint: 'DAPR_HTTP_ENDPOINT', port: 'DAPR_HTTP_PORT', usual: '3500' },
+  'sidecar-grpc': { endpoint: 'DAPR_GRPC_ENDPOINT', port: 'DAPR_GRPC_PORT', usual: '50001' },
+} as const
+
+/** What the client behind it is told: through a sidecar only where the environment names one, or `bindwright` does. */
+function clientOptions(options: DaprClientOptions): ClientOptions {
+  const { daprHost, daprPort, daprApiToken, maxBodySizeMb, serverPort, bindwright: own = {} } = options
+  const way = options.communicationProtocol === CommunicationProtocolEnum.GRPC ? 'sidecar-grpc' : 'sidecar-http'
+  const transport = own.transport ?? (own.resources === undefined ? fromEnvironment(way) : undefined)
+  if (transport === undefined || transport === 'embedded') {
+    return own
+  }
+  const isPlaced = (daprHost ?? daprPort) !== undefined && transport === way
+  const size = maxBodySizeMb === undefined ? undefined : Math.floor(maxBodySizeMb * 2 ** 20)
+  return {
+    transport,
+    ...(isPlaced && { sidecarEndpoint: endpoint(way, daprHost, daprPort) }),
+    ...(daprApiToken !== undefined && { sidecarToken: daprApiToken }),
+    ...(size !== undefined && { maxMessageSize: size }),
+    // Of the server that the client belongs to.
+    ...(serverPort !== undefined && { appPort: portOf(serverPort) }),
+    ...own,
+  }
+}
+
+/** The way that `BINDWRIGHT_TRANSPORT` names; else the program's, where any variable of Dapr names a sidecar. */
+function fromEnvironment(way: keyof typeof VARIABLES): Transport | undefined {
+  const named = process.env.BINDWRIGHT_TRANSPORT?.trim().toLowerCase()
+  if (named) {
+    return named as Transport
+  }
+  const names = Object.values(VARIABLES).flatMap(({ endpoint, port }) => [endpoint, port])
+  return names.some((name) => process.env[name]) ? way : undefined
+}
+
+function endpoint(way: keyof typeof VARIABLES, host = '127.0.0.1', given?: string): string {
+  const { port, usual } = VARIABLES[way]
+  const place = `${host}:${given ?? (process.env[port] || usual)}`
+  return way === 'sidecar-http' && !/^[a-z][a-z0-9+.-]*:\/\//i.test(place) ? `http://${place}` : place
+}
+
+function portOf(text: unknown): number {
+  const port = Number(text)
+  if (!(isCount(port) && port < 2 ** 16)) {
+    throw refused(`serverPort: expected a port, got ${String(text)}`, 'Correct the option.')
+  }
+  return port
 }
 
 function received(content: Reply | BindingEvent): unknown {

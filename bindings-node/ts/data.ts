@@ -2,6 +2,7 @@
 import { types } from 'node:util'
 import { Content } from './content.js'
 import { fault, refused } from './errors.js'
+import type { Payload } from './native.js'
 
 /** Names and values beside the data of a call. */
 export type Metadata = Readonly<Record<string, string>>
@@ -22,6 +23,12 @@ export interface Sender {
 
 /** The bytes of a value; `undefined` for no data at all. They are copied by the native part. */
 export function bytesOf(data: Data, sender: Sender): Uint8Array | undefined {
+  const payload = payloadOf(data, sender)
+  return typeof payload === 'string' ? Buffer.from(payload, 'utf8') : payload
+}
+
+/** What the native part sends of a value: a text stands for JSON only, as some ways carry nothing else. */
+export function payloadOf(data: Data, sender: Sender): Payload {
   if (typeof data === 'string') {
     return textBytes(data, sender)
   }
@@ -42,7 +49,7 @@ export function bytesOf(data: Data, sender: Sender): Uint8Array | undefined {
       return viewOf(data, sender)
     }
   }
-  return jsonBytes(data, sender)
+  return json(data, sender)
 }
 
 function viewOf(buffer: ArrayBufferLike, sender: Sender, ...part: [offset?: number, length?: number]): Uint8Array {
@@ -65,7 +72,7 @@ function hasLoneSurrogate(text: string): boolean {
   return !(text as unknown as { isWellFormed(): boolean }).isWellFormed()
 }
 
-function jsonBytes(data: unknown, sender: Sender): Uint8Array {
+function json(data: unknown, sender: Sender): string {
   if (data instanceof Content) {
     throw unsendable(data, 'JSON', 'pass its `data`', sender)
   }
@@ -82,7 +89,7 @@ function jsonBytes(data: unknown, sender: Sender): Uint8Array {
   if (why !== undefined) {
     throw unsendable(data, 'JSON', why, sender)
   }
-  return Buffer.from(text, 'utf8')
+  return text
 }
 
 /** Why JSON shows nothing of a value; a defect of the program, mostly. */

@@ -1,7 +1,7 @@
 /** Invocations: what is given is checked, the trace goes along, and what is answered becomes replies and errors. */
 import { abortable, endedBy } from './aborting.js'
 import { invoke, invokeAbortably, type Targets } from './calls.js'
-import { bytesOf, type Data, flatten, type Metadata, payloadsOf, type Sender, timeOf, typeName } from './data.js'
+import { type Data, flatten, type Metadata, payloadOf, payloadsOf, type Sender, timeOf, typeName } from './data.js'
 import { BindwrightError, fault, isParts, translated } from './errors.js'
 import { eachAnswer, type Sendable, sortOut } from './many.js'
 import { endless, native } from './native.js'
@@ -36,7 +36,7 @@ export async function invokeOne(
 ): Promise<Reply> {
   const sender = senderOf(name, operation)
   checkOptions(options, sender)
-  const bytes = bytesOf(data, sender)
+  const payload = payloadOf(data, sender)
   const own = flatten(options?.metadata, sender)
   const timeoutMs = timeOf('timeoutMs', options?.timeoutMs, sender)
   const signal = options?.signal ?? undefined
@@ -46,8 +46,8 @@ export async function invokeOne(
     const target = targets.of(name, operation)
     const answer =
       signal === undefined
-        ? invoke(target, bytes, metadata, timeoutMs)
-        : endedBy(signal, sender, () => invokeAbortably(target, bytes, metadata, timeoutMs))
+        ? invoke(target, payload, metadata, timeoutMs)
+        : endedBy(signal, sender, () => invokeAbortably(target, payload, metadata, timeoutMs))
     const parts = answer instanceof Promise ? await answer : answer
     if (isParts(parts)) {
       throw new BindwrightError(parts)
@@ -76,7 +76,7 @@ export async function invokeAll(
   const { sendable, flats, results } = sortOut(all, options?.metadata, sender)
   const call = beginCall(name, operation, flats)
   try {
-    const data = sendable.map((one) => one.bytes)
+    const data = sendable.map((one) => one.data)
     const metadata = flats.map((flat) => packed(call.carried(flat)))
     const target = targets.of(name, operation)
     const begin = (key?: number) => native.invokeMany(key, target, data, metadata, timeoutMs)

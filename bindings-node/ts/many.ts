@@ -1,13 +1,13 @@
 /** Calls for many payloads: what is sent, and what comes back. */
-import { bytesOf, type Data, flatten, type Metadata, type Sender } from './data.js'
+import { type Data, flatten, type Metadata, payloadOf, type Sender } from './data.js'
 import { type BindwrightError, fault } from './errors.js'
-import type { ErrorParts, ManyParts, ReplyParts } from './native.js'
+import type { ErrorParts, ManyParts, Payload, ReplyParts } from './native.js'
 import type { Reply } from './reply.js'
 
 /** A payload that can be sent, and its place among all. */
 export interface Sendable {
   readonly place: number
-  readonly bytes: Uint8Array | undefined
+  readonly data: Payload
 }
 
 interface Sorted {
@@ -34,11 +34,11 @@ export function sortOut(
   const sendable: Sendable[] = []
   payloads.forEach((payload, place) => {
     try {
-      const bytes = bytesOf(payload, sender)
+      const data = payloadOf(payload, sender)
       if (each !== undefined) {
         flats.push(flatten(each[place], sender))
       }
-      sendable.push({ place, bytes })
+      sendable.push({ place, data })
     } catch (error) {
       results[place] = error as BindwrightError
     }

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { ErrorCode } from './codes.js'
 import type { ComponentInfo, Reload } from './components.js'
+import type { Transport } from './options.js'
 
 /** Everything that an error of core knows. */
 export interface ErrorParts {
@@ -28,6 +29,9 @@ export interface ManyParts {
   readonly others: { readonly place: number; readonly answer: ReplyParts | ErrorParts }[]
 }
 
+/** What is sent: bytes, which arrive as they are; a text, which is the JSON of a value; or no data at all. */
+export type Payload = Uint8Array | string | undefined
+
 /** A component and an operation, made by `NativeClient.target`. */
 export interface NativeTarget {
   readonly isNative: true
@@ -46,7 +50,7 @@ export interface ReloadParts extends Omit<Reload, 'faults'> {
 export interface NativeEmission {
   binding: string
   operation: string
-  data: Uint8Array | undefined
+  data: Payload
   metadata: string[] | undefined
 }
 
@@ -83,10 +87,10 @@ export interface NativeSubscription {
 export type HandOut = 'events' | 'batches' | 'freely'
 
 export interface NativeClient {
-  readonly transport: string
+  readonly transport: Transport
   target(name: string, operation: string): NativeTarget
   subscribe(name: string, handOut: HandOut): Promise<NativeSubscription>
-  components(): ComponentParts[]
+  components(): Promise<ComponentParts[]>
   faults(): ErrorParts[]
   addComponent(text: string): string[]
   removeComponent(name: string): void
@@ -99,6 +103,13 @@ export interface NativeOptions {
   resources?: string[] | undefined
   appId?: string | undefined
   transport?: string | undefined
+  sidecarEndpoint?: string | undefined
+  sidecarToken?: string | undefined
+  sidecarCa?: string | undefined
+  maxMessageSize?: number | undefined
+  maxRetries?: number | undefined
+  appPort?: number | undefined
+  appToken?: string | undefined
   timeoutMs?: number | undefined
   hotReload?: boolean | undefined
 }
@@ -183,7 +194,7 @@ interface Native {
     listener: number,
     slot: number,
     target: NativeTarget,
-    data: Uint8Array | undefined,
+    data: Payload,
     metadata: string | undefined,
     timeoutMs: number | undefined,
   ): ReplyParts | ErrorParts | null | undefined
@@ -191,7 +202,7 @@ interface Native {
   invokeMany(
     key: number | undefined,
     target: NativeTarget,
-    data: (Uint8Array | undefined)[],
+    data: Payload[],
     metadata: (string | undefined)[],
     timeoutMs: number | undefined,
   ): Promise<ManyParts>

@@ -1,6 +1,6 @@
 /** How an event ends: what handlers return, and what the methods of an event tell. */
 import { types } from 'node:util'
-import { bytesOf, type Data, flatten, type Metadata, timeOf, typeName } from './data.js'
+import { type Data, flatten, type Metadata, payloadOf, timeOf, typeName } from './data.js'
 import { BindwrightError, fault } from './errors.js'
 import type { Operation, OutputName } from './names.js'
 import type { NativeEmission, NativeOutcome } from './native.js'
@@ -82,7 +82,7 @@ function emissionParts(emission: Emission): NativeEmission {
   }
   const { binding, operation = 'create', metadata } = emission
   const sender = { component: binding, operation }
-  return { binding, operation, data: bytesOf(emission.data, sender), metadata: flatten(metadata, sender) }
+  return { binding, operation, data: payloadOf(emission.data, sender), metadata: flatten(metadata, sender) }
 }
 
 function causeOf(cause: unknown): [string, string] | undefined {

@@ -23,11 +23,11 @@ _PATIENCE_SECONDS = 60.0
 class AioBlocking:
     """A client whose loop runs in a thread of its own."""
 
-    def __init__(self, resources: Path) -> None:
+    def __init__(self, resources: Path | None = None, **named: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._client = Client(resources)
+        self._client = Client(resources, **named)
 
     def invoke_binding(self, *arguments: Any, **named: Any) -> Reply:
         return self._wait(self._client.invoke_binding(*arguments, **named))
@@ -46,11 +46,15 @@ class AioBlocking:
             pass
         return AioBlockingEvents(self, events, first)
 
+    @property
+    def transport(self) -> str:
+        return self._client.transport
+
     def faults(self) -> list[BindwrightError]:
         return self._client.faults()
 
     def components(self) -> list[ComponentInfo]:
-        return self._client.components()
+        return self._wait(self._client.components())
 
     def close(self, drain: float) -> None:
         self._wait(self._client.close(drain))

@@ -374,7 +374,7 @@ def test_a_drain_that_is_no_time_is_refused_before_anything_begins(folder: Folde
             client.binding("orders")(print)
             with pytest.raises(InvalidOptionsError, match="drain"):
                 await client.run(drain=-1)
-            assert client.components()[0].state == "idle"
+            assert (await client.components())[0].state == "idle"
 
     on_asyncio(main())
 

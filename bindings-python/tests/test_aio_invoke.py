@@ -237,7 +237,7 @@ def test_opening_can_wait_until_all_works(folder: Folder) -> None:
 
     async def main() -> list[str]:
         async with Client(folder.path, wait="ready", wait_timeout=10) as client:
-            return [one.state for one in client.components()]
+            return [one.state for one in await client.components()]
 
     assert OnLoop(asyncio.new_event_loop)(main()) == ["ready"]
 

@@ -6,6 +6,8 @@ What a server needs stays with the test that has one: it says what a case's plac
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import itertools
 import queue
 import threading
@@ -18,70 +20,111 @@ import yaml
 
 from aio_blocking import AioBlocking
 from bindwright import BindwrightError, Client, Emission, Event
+from sidecars import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from real_kafka import Kafka
+    from sidecars import Transport
 
-    Opens = Callable[[Path], Client | AioBlocking]
+    Opens = Callable[..., Client | AioBlocking]
 
 pytest_plugins = ("real_kafka",)
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.parametrize("opens", [Client, AioBlocking], ids=["blocking", "asyncio"]),
-]
+pytestmark = pytest.mark.timeout(180)
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "spec"
 PATIENCE_SECONDS = 30.0
 LEFT_OUT = object()
+TRANSPORTS: tuple[Transport, ...] = ("embedded", "sidecar-grpc", "sidecar-http")
+CLIENTS: dict[str, Opens] = {"blocking": Client, "asyncio": AioBlocking}
 
 _queues = itertools.count()
+# What is run: file, case, transport.
+_runs: set[tuple[str, str, Transport]] = set()
+
+
+def cases_of(file: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))
+    return cases
+
+
+def differs(entry: dict[str, Any], transport: Transport) -> bool:
+    """Whether a case or a step is left out over a transport."""
+    reasons = entry.get("differs", {})
+    return transport in reasons or (transport.startswith("sidecar-") and "sidecar" in reasons)
 
 
 def every_case(file: str) -> pytest.MarkDecorator:
-    cases: list[dict[str, Any]] = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))
-    return pytest.mark.parametrize("case", cases, ids=[case["case"] for case in cases])
+    """Every case over every transport, unless it says why not, and by both kinds of client."""
+    runs = []
+    for transport, case in itertools.product(TRANSPORTS, cases_of(file)):
+        if differs(case, transport):
+            continue
+        _runs.add((file, case["case"], transport))
+        for client, opens in CLIENTS.items():
+            runs.append(pytest.param(case, transport, opens, id=f"{transport}-{client}-{case['case']}"))
+    return pytest.mark.parametrize(("case", "transport", "opens"), runs)
 
 
 @every_case("memory.yaml")
-def test_memory(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
-    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_memory(case: dict[str, Any], transport: Transport, opens: Opens, tmp_path: Path) -> None:
+    run_case(case, transport, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("dispatch.yaml")
-def test_dispatch(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
-    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_dispatch(case: dict[str, Any], transport: Transport, opens: Opens, tmp_path: Path) -> None:
+    run_case(case, transport, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("documents.yaml")
-def test_documents(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
-    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_documents(case: dict[str, Any], transport: Transport, opens: Opens, tmp_path: Path) -> None:
+    run_case(case, transport, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("policies.yaml")
-def test_policies(case: dict[str, Any], opens: Opens, tmp_path: Path) -> None:
-    run_case(case, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
+def test_policies(case: dict[str, Any], transport: Transport, opens: Opens, tmp_path: Path) -> None:
+    run_case(case, transport, opens, tmp_path, {"{queue}": f"spec-{next(_queues)}"})
 
 
 @every_case("kafka.yaml")
-def test_kafka(case: dict[str, Any], opens: Opens, kafka: Kafka, tmp_path: Path) -> None:
+def test_kafka(
+    case: dict[str, Any], transport: Transport, opens: Opens, kafka: Kafka, tmp_path: Path
+) -> None:
     placeholders = {
         "{brokers}": kafka.bootstrap,
         "{topic}": kafka.unique("topic"),
         "{group}": kafka.unique("group"),
     }
     kafka.create_topic(placeholders["{topic}"], case.get("partitions", 1))
-    run_case(case, opens, tmp_path, placeholders)
+    run_case(case, transport, opens, tmp_path, placeholders)
 
 
-def run_case(case: dict[str, Any], opens: Opens, folder: Path, placeholders: dict[str, str]) -> None:
-    run = Run(case, opens, folder, placeholders)
-    try:
-        for number, step in enumerate(case["steps"], 1):
+def test_no_case_is_left_out_without_a_reason() -> None:
+    files = sorted(file.name for file in FOLDER.glob("*.yaml"))
+    assert files == sorted({file for file, _, _ in _runs}), "a file that no test runs"
+    known = {*TRANSPORTS, "sidecar"} - {"embedded"}
+    for file in files:
+        for case in cases_of(file):
+            for entry in [case, *case["steps"]]:
+                for name, reason in entry.get("differs", {}).items():
+                    assert name in known, f"{file}, {case['case']}: {name} is no sidecar"
+                    assert isinstance(reason, str), f"{file}, {case['case']}: {name} has no reason"
+                    assert reason.strip(), f"{file}, {case['case']}: {name} has no reason"
+            for transport in TRANSPORTS:
+                is_run = (file, case["case"], transport) in _runs
+                assert is_run != differs(case, transport), f"{file}, {case['case']}, {transport}"
+            assert (file, case["case"], "embedded") in _runs
+
+
+def run_case(
+    case: dict[str, Any], transport: Transport, opens: Opens, folder: Path, placeholders: dict[str, str]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        run = Run(case, transport, opens, folder, placeholders, stack)
+        stack.callback(run.close)
+        for number, step in enumerate(run.steps, 1):
             run.step(step, f"step {number}")
-    finally:
-        run.close()
 
 
 class Puller:
@@ -127,16 +170,28 @@ class Run:
     """One case: its folder, its client, its subscriptions. A new kind of step is an arm in `step`."""
 
     def __init__(
-        self, case: dict[str, Any], opens: Opens, folder: Path, placeholders: dict[str, str]
+        self,
+        case: dict[str, Any],
+        transport: Transport,
+        opens: Opens,
+        folder: Path,
+        placeholders: dict[str, str],
+        stack: contextlib.ExitStack,
     ) -> None:
-        self._opens = opens
+        self._transport = transport
         self._placeholders = placeholders
-        self._folder = folder
         self._pullers: dict[str, Puller] = {}
+        self.steps = [step for step in case["steps"] if not differs(step, transport)]
         (folder / "components.yaml").write_text(self._fill(case["components"]), encoding="utf-8")
         for name, text in case.get("files", {}).items():
             (folder / name).write_text(text, encoding="utf-8")
-        self._client = opens(folder)
+        if transport == "embedded":
+            self._open: Callable[[], Client | AioBlocking] = functools.partial(opens, folder)
+        else:
+            sidecar = stack.enter_context(Sidecar(folder, transport))
+            self._open = functools.partial(opens, **sidecar.options)
+        self._client = self._open()
+        assert self._client.transport == transport
 
     def close(self) -> None:
         for puller in self._pullers.values():
@@ -167,7 +222,7 @@ class Run:
                 self._component(name, step, place)
             case {"reopen": True}:
                 self.close()
-                self._client = self._opens(self._folder)
+                self._client = self._open()
             case _:
                 pytest.fail(f"{place}: not a step: {step}")
 
@@ -242,12 +297,23 @@ class Run:
         return arguments
 
     def _puller(self, name: str) -> Puller:
-        """The case's subscription to a binding, made when it is first asked for."""
-        if name not in self._pullers:
-            self._pullers[name] = Puller(self._client, name)
+        """The case's subscription to a binding, made when it is first asked for.
+
+        A sidecar asks once what is wanted, so that there all of the case's are made then.
+        """
+        names = [name]
+        if self._transport != "embedded":
+            names += [step[kind] for step in self.steps for kind in ("event", "quiet") if kind in step]
+        for one in names:
+            if one not in self._pullers:
+                self._pullers[one] = Puller(self._client, one)
         return self._pullers[name]
 
     def _check_metadata(self, found: Mapping[str, str], expected: dict[str, Any], place: str) -> None:
+        if self._transport == "sidecar-http":
+            # Which keeps no case of names.
+            found = {name.lower(): value for name, value in found.items()}
+            expected = {name.lower(): value for name, value in expected.items()}
         for name, value in expected.items():
             if value is None:
                 assert name not in found, f"{place}: {name}"

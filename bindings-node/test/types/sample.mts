@@ -3,10 +3,12 @@ import {
   type BindingEvent,
   BindwrightError,
   Client,
+  type ComponentInfo,
   type ErrorCode,
   type Handler,
   Outcome,
   type Reply,
+  type Transport,
 } from 'bindwright'
 import { CommunicationProtocolEnum, DaprClient, DaprServer } from 'bindwright/dapr'
 import { Answer, Sandbox } from 'bindwright/testing'
@@ -19,6 +21,18 @@ await using client = await Client.open({
   resources: ['./components', new URL('file:///etc/components')],
   logger: console,
 })
+await using remote = await Client.open({
+  transport: 'sidecar-grpc',
+  sidecarEndpoint: 'localhost:50001',
+  sidecarToken: process.env['TOKEN'],
+  sidecarCa: new URL('file:///etc/ca.pem'),
+  maxMessageSize: 16 * 2 ** 20,
+  maxRetries: -1,
+  appPort: 3000,
+  appToken: undefined,
+})
+const way: Transport = remote.transport
+const [component]: ComponentInfo[] = await remote.components()
 const reply: Reply = await client.invokeBinding(
   'checkout',
   'create',
@@ -76,6 +90,8 @@ await sandbox.push('a').wait({ timeoutMs: time })
 sandbox.fail('checkout', 'NO_SUCH')
 // @ts-expect-error metadata are texts
 await client.invokeBinding('checkout', 'create', 1, { metadata: { a: 1 } })
+// @ts-expect-error no such transport
+await Client.open({ transport: 'sidecar' })
 // @ts-expect-error no such option
 await Client.open({ ressources: '.' })
 // @ts-expect-error a list of outcomes has outcomes

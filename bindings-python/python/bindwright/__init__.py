@@ -63,7 +63,14 @@ What a client is not told it takes from the environment:
 * `NAMESPACE`: documents of another namespace are passed over; also what `{namespace}` in values stands for.
 * `POD_NAME`: what `{podName}` in values stands for.
 * `BINDWRIGHT_HOT_RELOAD`: with `false`, changes of the documents are not followed.
-* `BINDWRIGHT_TRANSPORT`: the way to the bindings, `embedded`.
+* `BINDWRIGHT_TRANSPORT`: the way to the bindings, `embedded`, `sidecar-grpc` or `sidecar-http`. Without it, a
+  sidecar that a variable below names, else embedded.
+* `DAPR_GRPC_ENDPOINT`, `DAPR_GRPC_PORT`: where a sidecar is over gRPC; `DAPR_HTTP_ENDPOINT`,
+  `DAPR_HTTP_PORT`: over HTTP.
+* `DAPR_API_TOKEN`: the token that the sidecar asks for. `BINDWRIGHT_SIDECAR_CA`: whom to trust over TLS.
+* `BINDWRIGHT_MAX_MESSAGE_SIZE`, `DAPR_GRPC_MAX_INBOUND_MESSAGE_SIZE_BYTES`, `DAPR_API_MAX_RETRIES`: limits of
+  calls through a sidecar.
+* `APP_PORT`, `APP_CHANNEL_ADDRESS`: where a sidecar delivers events. `APP_API_TOKEN`: what they must show.
 
 Handlers that fail are logged, with their traceback, by the logger `bindwright`; so is what else goes wrong
 behind the program's back. Component types have loggers of their own, such as `bindwright.kafka`. Where the

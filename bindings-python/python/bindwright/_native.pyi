@@ -161,6 +161,14 @@ class NativeClient:
         timeout: _Seconds | None,
         hot_reload: bool | None,
         /,
+        *,
+        sidecar_endpoint: str | None,
+        sidecar_token: str | None,
+        sidecar_ca: str | os.PathLike[str] | None,
+        max_message_size: int | None,
+        max_retries: int | None,
+        app_port: int | None,
+        app_token: str | None,
     ) -> Self: ...
     def ready(self, timeout: _Seconds | None, /) -> None: ...
     def add_component(self, text: str, /) -> list[str]: ...
@@ -224,6 +232,9 @@ class LoopTasks:
     def ready(
         self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, timeout: _Seconds | None, /
     ) -> asyncio.Future[None]: ...
+    def components(
+        self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, /
+    ) -> asyncio.Future[list[_Component]]: ...
     def reload(
         self, event_loop: asyncio.AbstractEventLoop, client: NativeClient, /
     ) -> asyncio.Future[_Reload]: ...

@@ -23,6 +23,9 @@ Seconds = float | timedelta
 Metadata = Mapping[str, str]
 """Names and values for a component, as its documentation lists them."""
 
+Transport = Literal["embedded", "sidecar-grpc", "sidecar-http"]
+"""The way to the bindings: inside this process, or through a sidecar."""
+
 _Handler = TypeVar("_Handler", bound=Callable[[Event], object])
 
 _BatchHandler = TypeVar(
@@ -31,21 +34,42 @@ _BatchHandler = TypeVar(
 
 
 class Client:
-    """Calls bindings and receives events, in this process.
+    """Calls bindings and receives events, in this process or through a sidecar.
 
     Opening a client reads the component documents and connects to nothing: a component is opened when it is
     first used. Clients of the same resources and app id share their connections, so opening one for every
     message is fine. A client may be shared between threads, not with a forked child process.
+
+    Through a sidecar (Dapr's, or `bindwright serve`) the documents are the sidecar's. Then each client has
+    connections of its own, so one client is to live as long as the program.
 
     What is left out comes from the environment:
 
     * `resources`: folders or files with component documents. Else `BINDWRIGHT_RESOURCES` (a list separated as
       in `PATH`), else `./components`, else `./resources`.
     * `app_id`: the name that `scopes` of documents are compared with. Else `APP_ID`.
-    * `transport`: the way to the bindings, `"embedded"`. Else `BINDWRIGHT_TRANSPORT`, else embedded.
+    * `transport`: the way to the bindings, `"embedded"`, `"sidecar-grpc"` or `"sidecar-http"`. Else embedded
+      where `resources` is given; else `BINDWRIGHT_TRANSPORT`; else gRPC where `sidecar_endpoint`,
+      `DAPR_GRPC_ENDPOINT` or `DAPR_GRPC_PORT` names a sidecar, HTTP where only `DAPR_HTTP_ENDPOINT` or
+      `DAPR_HTTP_PORT` does; else embedded.
     * `timeout`: how long a call waits when it does not say, in seconds or as a `timedelta`.
     * `hot_reload`: whether components follow changes of their documents while the program runs. Else
       `BINDWRIGHT_HOT_RELOAD` (`true` or `false`), else yes.
+
+    Through a sidecar these count, too:
+
+    * `sidecar_endpoint`: where it listens, such as `"127.0.0.1:50001"`, `"https://host:443"` or
+      `"unix:/run/dapr.sock"`; for HTTP a URL or a socket. Else `DAPR_GRPC_ENDPOINT`, `DAPR_GRPC_PORT` or
+      50001; for HTTP `DAPR_HTTP_ENDPOINT`, `DAPR_HTTP_PORT` or 3500.
+    * `sidecar_token`: the token that it asks for. Else `DAPR_API_TOKEN`.
+    * `sidecar_ca`: a file (PEM) with the certificates of the authorities to trust instead of this machine's.
+      Else `BINDWRIGHT_SIDECAR_CA`.
+    * `max_message_size`: bytes of the largest message, in both directions. Else `BINDWRIGHT_MAX_MESSAGE_SIZE`
+      or `DAPR_GRPC_MAX_INBOUND_MESSAGE_SIZE_BYTES`, else 4 MiB.
+    * `max_retries`: how often a call whose connection broke is made again although it may have taken effect;
+      below 0 until the deadline. Else `DAPR_API_MAX_RETRIES`, else 0.
+    * `app_port`: the port on which this program takes events. Else `APP_PORT`.
+    * `app_token`: the token that events must show. Else `APP_API_TOKEN`, else none.
 
     With `wait="ready"` opening does connect: it waits, for up to `wait_timeout`, until every component that
     can send works; see `ready`. When that fails, the client is closed again.
@@ -70,16 +94,36 @@ class Client:
         resources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
         app_id: str | None = None,
-        transport: Literal["embedded"] | None = None,
         timeout: Seconds = 30.0,
         hot_reload: bool | None = None,
         wait: Literal["ready"] | None = None,
         wait_timeout: Seconds = 30.0,
+        transport: Transport | None = None,
+        sidecar_endpoint: str | None = None,
+        sidecar_token: str | None = None,
+        sidecar_ca: str | os.PathLike[str] | None = None,
+        max_message_size: int | None = None,
+        max_retries: int | None = None,
+        app_port: int | None = None,
+        app_token: str | None = None,
     ) -> None:
         if isinstance(resources, str | os.PathLike):
             resources = [resources]
         _logs.follow()
-        self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
+        self._native = NativeClient(
+            resources,
+            app_id,
+            transport,
+            timeout,
+            hot_reload,
+            sidecar_endpoint=sidecar_endpoint,
+            sidecar_token=sidecar_token,
+            sidecar_ca=sidecar_ca,
+            max_message_size=max_message_size,
+            max_retries=max_retries,
+            app_port=app_port,
+            app_token=app_token,
+        )
         self._handlers: dict[str, _handlers.Registration] = {}
         self._loop: _handlers.Loop | None = None
         self._stopped = False
@@ -275,8 +319,12 @@ class Client:
             self._loop.stop()
 
     def components(self) -> list[ComponentInfo]:
-        """All components in scope and how they are, by name."""
-        return component_infos(self._native)
+        """All components in scope and how they are, by name. A sidecar is asked.
+
+        Raises:
+            BindwrightError: The sidecar could not be asked.
+        """
+        return component_infos(self._native.components())
 
     def ready(self, timeout: Seconds = 30.0) -> None:
         """Open every component that can send and wait until each works; so do inputs somebody subscribed to.
@@ -345,7 +393,7 @@ class Client:
 
     @property
     def transport(self) -> str:
-        """The way that was chosen: `"embedded"`."""
+        """The way that was chosen: `"embedded"`, `"sidecar-grpc"` or `"sidecar-http"`."""
         return self._native.transport
 
     def __enter__(self) -> Self:

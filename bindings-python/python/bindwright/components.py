@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from bindwright._native import NativeClient
+    from collections.abc import Iterable
+
     from bindwright.errors import BindwrightError
+
+_State = Literal["idle", "connecting", "ready", "degraded", "failed"]
+_LedgerParts = tuple[int | None, float | None, float | None]
+_Parts = tuple[
+    str, str, str, bool, bool, _State, "BindwrightError | None", _LedgerParts | None, _LedgerParts | None
+]
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Ledger:
     pauses: float | None
 
 
-def _ledger(parts: tuple[int | None, float | None, float | None] | None) -> Ledger | None:
+def _ledger(parts: _LedgerParts | None) -> Ledger | None:
     return None if parts is None else Ledger(*parts)
 
 
@@ -42,6 +49,9 @@ class ComponentInfo:
       it from working fully, such as a lost connection or an event that ran out of deliveries; `"failed"`: its
       document is wrong, or the backend did not answer within `initTimeout` and is tried again.
     * `error`: why it cannot be used, or the last error of its connection; else `None`.
+
+    A sidecar does not tell how components are: `state` is `"ready"` for all that it has loaded, and `error`,
+    `redelivery` and `retries` are `None`.
     * `redelivery`: how often an event of it is delivered at most; `None` for what does not receive.
     * `retries`: how often a call of it is attempted at most, within the call's own deadline; `None` for what
       does not send.
@@ -52,17 +62,16 @@ class ComponentInfo:
     version: str
     input: bool
     output: bool
-    state: Literal["idle", "connecting", "ready", "degraded", "failed"]
+    state: _State
     error: BindwrightError | None
     redelivery: Ledger | None
     retries: Ledger | None
 
 
-def component_infos(native: NativeClient) -> list[ComponentInfo]:
-    """All components of a native client."""
+def component_infos(components: Iterable[_Parts]) -> list[ComponentInfo]:
+    """What a native client tells of its components."""
     return [
-        ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8]))
-        for one in native.components()
+        ComponentInfo(*one[:7], redelivery=_ledger(one[7]), retries=_ledger(one[8])) for one in components
     ]
 
 

@@ -41,6 +41,16 @@ def open_clients() -> None:
         assert_type(client.transport, str)
     Client("./components").close()
     Client(Path("components"), app_id="shop", transport="embedded").close(drain=1.5)
+    Client(
+        transport="sidecar-grpc",
+        sidecar_endpoint="localhost:50001",
+        sidecar_token="token",
+        sidecar_ca=Path("ca.pem"),
+        max_message_size=1 << 20,
+        max_retries=-1,
+        app_port=3000,
+        app_token="token",
+    ).close()
     Client(["one", Path("two")], timeout=timedelta(seconds=5), hot_reload=False).close(timedelta(0))
     Client(resources=None, wait="ready", wait_timeout=2.0).close()
     assert_type(bindwright.__version__, str)
@@ -234,7 +244,7 @@ async def await_all() -> None:
         assert_type(await client.reload(), Reload)
         assert_type(client.add_component(COMPONENT), list[str])
         client.remove_component("orders")
-        assert_type(client.components(), list[ComponentInfo])
+        assert_type(await client.components(), list[ComponentInfo])
         assert_type(client.faults(), list[BindwrightError])
 
 

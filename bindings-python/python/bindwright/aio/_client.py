@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _Seconds = float | timedelta
 _Metadata = Mapping[str, str]
+_Transport = Literal["embedded", "sidecar-grpc", "sidecar-http"]
 
 _Handler = TypeVar("_Handler", bound=Callable[["Event"], object])
 _BatchAnswer = Outcome | Sequence[Outcome | None] | None
@@ -35,7 +36,7 @@ _BatchHandler = TypeVar(
 
 
 class Client:
-    """Calls bindings and receives events, in this process, on an asyncio loop.
+    """Calls bindings and receives events, in this process or through a sidecar, on an asyncio loop.
 
     Everything that `bindwright.Client` is, with the same arguments; what waits there is awaited here.
     Opening reads the component documents and connects to nothing. A client may be used from several loops,
@@ -75,18 +76,38 @@ class Client:
         resources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
         app_id: str | None = None,
-        transport: Literal["embedded"] | None = None,
         timeout: _Seconds = 30.0,
         hot_reload: bool | None = None,
         wait: Literal["ready"] | None = None,
         wait_timeout: _Seconds = 30.0,
+        transport: _Transport | None = None,
+        sidecar_endpoint: str | None = None,
+        sidecar_token: str | None = None,
+        sidecar_ca: str | os.PathLike[str] | None = None,
+        max_message_size: int | None = None,
+        max_retries: int | None = None,
+        app_port: int | None = None,
+        app_token: str | None = None,
     ) -> None:
         if isinstance(resources, str | os.PathLike):
             resources = [resources]
         if wait not in (None, "ready"):
             _handlers.refuse(f'wait: expected "ready" or None, got {wait!r}', "Correct the argument.")
         _logs.follow()
-        self._native = NativeClient(resources, app_id, transport, timeout, hot_reload)
+        self._native = NativeClient(
+            resources,
+            app_id,
+            transport,
+            timeout,
+            hot_reload,
+            sidecar_endpoint=sidecar_endpoint,
+            sidecar_token=sidecar_token,
+            sidecar_ca=sidecar_ca,
+            max_message_size=max_message_size,
+            max_retries=max_retries,
+            app_port=app_port,
+            app_token=app_token,
+        )
         self._handlers: dict[str, _handlers.Registration] = {}
         self._handling: dict[str, Handling] = {}
         self._starting: set[str] = set()
@@ -268,9 +289,15 @@ class Client:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(over.set)
 
-    def components(self) -> list[ComponentInfo]:
-        """All components in scope and how they are, by name."""
-        return component_infos(self._native)
+    async def components(self) -> list[ComponentInfo]:
+        """All components in scope and how they are, by name. A sidecar is asked.
+
+        Raises:
+            BindwrightError: The sidecar could not be asked.
+        """
+        loop, tasks = self._here()
+        known = await cancelling(tasks, tasks.components(loop, self._native))
+        return component_infos(known)
 
     def faults(self) -> list[BindwrightError]:
         """Documents that were left out and settings that look wrong, as errors that were not raised."""
@@ -330,7 +357,7 @@ class Client:
 
     @property
     def transport(self) -> str:
-        """The way that was chosen: `"embedded"`."""
+        """The way that was chosen: `"embedded"`, `"sidecar-grpc"` or `"sidecar-http"`."""
         return self._native.transport
 
     async def _subscribe(self, name: str, hand_out: Literal["events", "batches", "freely"]) -> Subscription:

@@ -1,4 +1,4 @@
-"""The names of Dapr's Python SDK for bindings, without a sidecar: a program changes its imports.
+"""The names of Dapr's Python SDK for bindings, with or without a sidecar: a program changes its imports.
 
 | instead of | write |
 |---|---|
@@ -11,7 +11,9 @@
 * Only bindings are here. Any other method of the SDK is an `AttributeError`.
 * Errors are `BindwrightError`s, not `grpc.RpcError`s; see `bindwright.errors`.
 
-Components are read as `bindwright.Client` reads them: from `BINDWRIGHT_RESOURCES`, else `./components`, else
+Where `DAPR_GRPC_PORT` or another variable of Dapr names a sidecar, as under `dapr run`, calls and events go
+through it, over gRPC; `BINDWRIGHT_TRANSPORT=embedded` keeps them in the process. Without a sidecar
+components are read as `bindwright.Client` reads them: from `BINDWRIGHT_RESOURCES`, else `./components`, else
 `./resources`; `APP_ID` is compared with their scopes. `DAPR_API_TIMEOUT_SECONDS` bounds calls; without it
 they have 30 s.
 

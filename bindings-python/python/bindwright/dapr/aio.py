@@ -18,9 +18,10 @@ __all__ = ["BindingRequest", "BindingResponse", "DaprClient"]
 
 
 class DaprClient:
-    """Calls bindings in this process, with the names and arguments of `dapr.aio.clients.DaprClient`.
+    """Calls bindings with the names and arguments of `dapr.aio.clients.DaprClient`.
 
-    Its arguments are those of `bindwright.dapr.DaprClient`, without `retry_policy`.
+    In this process or through a sidecar, as `bindwright.dapr.DaprClient` does. Its arguments are those of
+    that client, without `retry_policy`.
 
     Raises:
         InvalidOptionsError: `interceptors` are refused, the folder of components is missing, or
@@ -36,14 +37,15 @@ class DaprClient:
 
     def __init__(
         self,
-        address: str | None = None,  # noqa: ARG002
+        address: str | None = None,
         headers_callback: Callable[[], dict[str, str]] | None = None,  # noqa: ARG002
         interceptors: Sequence[object] | None = None,
         http_timeout_seconds: int | None = None,  # noqa: ARG002
-        max_grpc_message_length: int | None = None,  # noqa: ARG002
+        max_grpc_message_length: int | None = None,
     ) -> None:
         arguments.refuse_what_would_be_missed(interceptors)
-        self._client = Client(timeout=arguments.call_timeout())
+        way = arguments.way(address, max_grpc_message_length)
+        self._client = Client(timeout=arguments.call_timeout(), **way)
 
     async def invoke_binding(
         self,
@@ -66,9 +68,16 @@ class DaprClient:
             await self._client.invoke_binding(binding_name, operation, arguments.body(data), together)
         )
 
-    async def wait(self, timeout_s: float) -> None:  # noqa: ARG002
-        """Return at once, with a `DeprecationWarning`: there is no sidecar to wait for."""
-        arguments.warn_of_wait(caller=2)
+    async def wait(self, timeout_s: float) -> None:
+        """Wait for the sidecar, as `bindwright.dapr.DaprClient.wait` does.
+
+        Raises:
+            UnavailableError: It cannot be reached within `timeout_s` seconds.
+        """
+        through_sidecar = self._client.transport != "embedded"
+        arguments.warn_of_wait(through_sidecar, caller=2)
+        if through_sidecar:
+            await self._client.ready(timeout_s)
 
     async def close(self) -> None:
         """Disconnect, unless other clients use the same connections. Closing twice is fine."""

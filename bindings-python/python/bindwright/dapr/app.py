@@ -23,10 +23,11 @@ _logger = logging.getLogger("bindwright.dapr")
 
 
 class App:
-    """Runs handlers of bindings in this process, with the names of `dapr.ext.grpc.App`.
+    """Runs handlers of bindings, in this process or through a sidecar, with the names of `dapr.ext.grpc.App`.
 
-    Making one reads nothing and connects to nothing; `run` does. `max_grpc_message_length` is not used, and
-    of what the SDK passes on to `grpc.server` neither are `options` and `compression`; the rest is refused.
+    Making one reads nothing and connects to nothing; `run` does. `max_grpc_message_length` is the largest
+    event through a sidecar, in bytes. Of what the SDK passes on to `grpc.server`, `options` and `compression`
+    are not used; the rest is refused.
 
     Raises:
         InvalidOptionsError: An argument is refused.
@@ -39,8 +40,9 @@ class App:
         >>> app.run()  # until SIGTERM, Ctrl-C or app.stop()
     """
 
-    def __init__(self, max_grpc_message_length: int | None = None, **kwargs: object) -> None:  # noqa: ARG002
+    def __init__(self, max_grpc_message_length: int | None = None, **kwargs: object) -> None:
         arguments.refuse_server_arguments(kwargs)
+        self._max_message = max_grpc_message_length
         self._handlers: dict[str, Callable[[BindingRequest], object]] = {}
         self._client: Client | None = None
         self._stopped = False
@@ -68,15 +70,22 @@ class App:
     def run(self, app_port: int | None = None, listen_address: str | None = None) -> None:
         """Run the handlers until SIGTERM, Ctrl-C or `stop()`; then finish what was begun, for 10 s at most.
 
-        Nobody connects, so `app_port` and `listen_address` are not used.
+        Where the environment names a sidecar, it delivers the events to `app_port` (else `GRPC_APP_PORT`,
+        else `APP_PORT`, else 3010), which is opened on `APP_CHANNEL_ADDRESS`, else 127.0.0.1.
+        `listen_address` is not used, nor is `app_port` without a sidecar.
 
         Raises:
             InvalidOptionsError: No handler is registered, or the folder of components is missing.
             BindwrightError: A binding cannot be subscribed to, or something settled could not be recorded.
         """
-        if app_port is not None or listen_address is not None:
+        way = arguments.way(None, self._max_message)
+        if way["transport"] != "embedded":
+            way["app_port"] = arguments.app_port(app_port)
+            if listen_address is not None:
+                _logger.debug("listen_address is not used: APP_CHANNEL_ADDRESS says where the port is opened")
+        elif app_port is not None or listen_address is not None:
             _logger.debug("app_port and listen_address are not used: events come inside the process")
-        with Client() as client:
+        with Client(**way) as client:
             for name, handler in self._handlers.items():
                 client.binding(name)(_adapted(handler))
             # Whichever of run and stop comes second sees what the other one said.

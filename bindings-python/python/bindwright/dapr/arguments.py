@@ -1,10 +1,10 @@
-"""What the SDK's arguments and variables mean without a sidecar; for both kinds of client, and `App`."""
+"""What the SDK's arguments and variables mean here; for both kinds of client, and `App`."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypedDict, cast
 
 from bindwright._handlers import refuse
 from bindwright.dapr.messages import BindingResponse, to_bytes
@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bindwright import Reply
+    from bindwright.client import Transport
     from bindwright.dapr.messages import MetadataTuple
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds of a call where `DAPR_API_TIMEOUT_SECONDS` is not set; the SDK has no limit then."""
+
+# Where a sidecar is, as `dapr run`, `bindwright run` and Kubernetes tell it.
+_OF_A_SIDECAR = ("DAPR_GRPC_ENDPOINT", "DAPR_GRPC_PORT", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
+# The SDK's own defaults.
+_GRPC_PORT, _APP_PORT = "50001", "3010"
 
 _TRACE_CONTEXT = ("traceparent", "tracestate")
 
@@ -42,6 +48,51 @@ def refuse_server_arguments(arguments: Mapping[str, object]) -> None:
             f"{name}: there is no gRPC server here",
             "Leave the argument out. How many threads run a handler, `bindwright.Client.binding` can say.",
         )
+
+
+class Way(TypedDict):
+    """Arguments of a client that say how it reaches bindings."""
+
+    transport: Transport
+    sidecar_endpoint: str | None
+    max_message_size: int | None
+    app_port: int | None
+
+
+def way(address: str | None = None, max_message: int | None = None) -> Way:
+    """Return the way to the bindings.
+
+    `BINDWRIGHT_TRANSPORT` decides. Without it, it is a sidecar over gRPC, which is what the SDK speaks, where
+    the environment names a sidecar; else the process itself. An address alone decides nothing: programs give
+    the usual one although nobody may listen there.
+    """
+    named = os.environ.get("BINDWRIGHT_TRANSPORT", "").strip().lower()
+    if not named:
+        named = "sidecar-grpc" if any(os.environ.get(one) for one in _OF_A_SIDECAR) else "embedded"
+    endpoint = None
+    if named == "sidecar-grpc":
+        host = os.environ.get("DAPR_RUNTIME_HOST")
+        endpoint = address or os.environ.get("DAPR_GRPC_ENDPOINT") or None
+        if endpoint is None and host:
+            endpoint = f"{host}:{os.environ.get('DAPR_GRPC_PORT') or _GRPC_PORT}"
+    return Way(
+        # Whether there is such a one the client says.
+        transport=cast("Transport", named),
+        sidecar_endpoint=endpoint,
+        max_message_size=max_message or None,
+        app_port=None,
+    )
+
+
+def app_port(given: int | None) -> int:
+    """Return the port on which a sidecar finds an `App`."""
+    if given is not None:
+        return given
+    text = os.environ.get("GRPC_APP_PORT") or os.environ.get("APP_PORT") or _APP_PORT
+    try:
+        return int(text)
+    except ValueError:
+        refuse(f"GRPC_APP_PORT or APP_PORT: expected a port, got {text!r}", "Correct the variable.")
 
 
 def call_timeout() -> float:
@@ -85,11 +136,10 @@ def response(reply: Reply) -> BindingResponse:
     return BindingResponse(reply.data or b"", reply.metadata)
 
 
-def warn_of_wait(caller: int) -> None:
-    """Say that there is nothing to wait for, as the SDK says that it is not needed any more."""
-    warnings.warn(
-        "wait: there is no sidecar to wait for; leave the call out", DeprecationWarning, stacklevel=caller + 1
-    )
+def warn_of_wait(through_sidecar: bool, caller: int) -> None:
+    """Say that nobody needs to wait, as the SDK does."""
+    why = "calls wait for the sidecar themselves" if through_sidecar else "there is no sidecar to wait for"
+    warnings.warn(f"wait: {why}; leave the call out", DeprecationWarning, stacklevel=caller + 1)
 
 
 def refuse_attribute(owner: object, name: str, has: str) -> NoReturn:

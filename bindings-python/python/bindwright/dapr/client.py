@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class DaprClient:
-    """Calls bindings in this process, with the names and arguments of `dapr.clients.DaprClient`.
+    """Calls bindings with the names and arguments of `dapr.clients.DaprClient`.
 
     Opening one reads the component documents and connects to nothing. Clients share their connections, so
     one for each message is fine. It may be shared between threads, not with a forked child process.
 
-    * `address`, `max_grpc_message_length`: not used, as there is no sidecar to reach.
+    Where the environment names a sidecar, as under `dapr run`, calls go through it, over gRPC, unless
+    `BINDWRIGHT_TRANSPORT` says otherwise; else they are made in this process.
+
+    * `address`: where the sidecar is, if calls go through one over gRPC; else not used.
+    * `max_grpc_message_length`: bytes of the largest message through a sidecar, in both directions.
     * `headers_callback`, `http_timeout_seconds`: not used; the SDK takes them for `invoke_method`.
     * `interceptors`, `retry_policy`: refused. Retries stand in a Resiliency document.
 
@@ -41,15 +45,16 @@ class DaprClient:
 
     def __init__(
         self,
-        address: str | None = None,  # noqa: ARG002
+        address: str | None = None,
         headers_callback: Callable[[], dict[str, str]] | None = None,  # noqa: ARG002
         interceptors: Sequence[object] | None = None,
         http_timeout_seconds: int | None = None,  # noqa: ARG002
-        max_grpc_message_length: int | None = None,  # noqa: ARG002
+        max_grpc_message_length: int | None = None,
         retry_policy: object | None = None,
     ) -> None:
         arguments.refuse_what_would_be_missed(interceptors, retry_policy)
-        self._client = Client(timeout=arguments.call_timeout())
+        way = arguments.way(address, max_grpc_message_length)
+        self._client = Client(timeout=arguments.call_timeout(), **way)
 
     def invoke_binding(
         self,
@@ -74,9 +79,18 @@ class DaprClient:
             self._client.invoke_binding(binding_name, operation, arguments.body(data), together)
         )
 
-    def wait(self, timeout_s: float) -> None:  # noqa: ARG002
-        """Return at once, with a `DeprecationWarning`: there is no sidecar to wait for."""
-        arguments.warn_of_wait(caller=2)
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the sidecar, with a `DeprecationWarning`: calls wait for it themselves.
+
+        Without a sidecar it returns at once.
+
+        Raises:
+            UnavailableError: It cannot be reached within `timeout_s` seconds.
+        """
+        through_sidecar = self._client.transport != "embedded"
+        arguments.warn_of_wait(through_sidecar, caller=2)
+        if through_sidecar:
+            self._client.ready(timeout_s)
 
     def close(self) -> None:
         """Disconnect, unless other clients use the same connections. Closing twice is fine."""
