@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -12,7 +11,8 @@ import uvloop
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from bindwright.aio import Client
 
-from harness import OURS, Figures, Row, Target, percentiles, take_turns
+from crowd import crowd
+from harness import OURS, Figures, Row, Target, take_turns
 from in_core import librdkafka_at_once
 from plan import BINDING, PAYLOAD, Plan
 
@@ -59,7 +59,8 @@ def _rounds(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if on_uvloop else None) as runner:
 
         def measured(send: Send) -> Figures:
-            return runner.run(_crowd(send, calls, in_flight, with_keys=with_keys))
+            keyed = partial(_send_keyed, send) if with_keys else lambda _: send(None)
+            return runner.run(crowd(keyed, calls, in_flight))
 
         opened = AsyncExitStack()
         senders = runner.run(_open(plan, topic, opened))
@@ -70,6 +71,10 @@ def _rounds(
             return take_turns(plan.size.rounds, peers)
         finally:
             runner.run(opened.aclose())
+
+
+def _send_keyed(send: Send, number: int) -> Awaitable[object]:
+    return send(f"key-{number}")
 
 
 async def _open(plan: Plan, topic: str, opened: AsyncExitStack) -> dict[str, Send]:
@@ -90,22 +95,3 @@ async def _open(plan: Plan, topic: str, opened: AsyncExitStack) -> dict[str, Sen
         return sent
 
     return {OURS: ours, PEER: theirs}
-
-
-async def _crowd(send: Send, calls: int, in_flight: int, *, with_keys: bool) -> Figures:
-    seconds: list[float] = []
-    numbers = iter(range(calls))
-
-    async def work() -> None:
-        for number in numbers:
-            key = f"key-{number}" if with_keys else None
-            began = time.perf_counter()
-            await send(key)
-            seconds.append(time.perf_counter() - began)
-
-    start = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(in_flight):
-            tasks.create_task(work())
-    took = time.perf_counter() - start
-    return {"rate": calls / took} | percentiles(seconds)

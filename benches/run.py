@@ -27,6 +27,7 @@ import receiving_async
 import report
 import sending
 import serving
+import through_sidecar
 from harness import Row, Skipped, Target
 from plan import QUICK, Plan, Size
 from servers import DELAY_MS, EXIT_SERVER_MISSING, ServerFailed, broker, build
@@ -73,6 +74,7 @@ def on_loopback(folder: Path) -> dict[str, Callable[[Plan], Rows]]:
         "serve": lambda plan: serving.requests(plan, folder),
         "serve-memory": serving.footprint,
         "serve-events": serving.events,
+        "sidecar": lambda plan: list(through_sidecar.rows(plan, folder)),
     }
 
 

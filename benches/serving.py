@@ -47,9 +47,11 @@ BESIDE: dict[int, Figures] = {
 class Serving:
     """A running server."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, began: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, grpc_port: int, began: float) -> None:
         self.process = process
         self.port = port
+        """Of HTTP."""
+        self.grpc_port = grpc_port
         self.ready_after = _ready(port, began)
 
     def resident(self) -> float:
@@ -68,7 +70,7 @@ def serving(plan: Plan, resources: Path, more: Sequence[str] = ()) -> Iterator[S
     began = time.perf_counter()
     process = subprocess.Popen(command)
     try:
-        yield Serving(process, port, began)
+        yield Serving(process, port, grpc, began)
     finally:
         process.terminate()
         process.wait(timeout=_PATIENCE)

@@ -4,6 +4,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+# Where scripts/tools.sh puts a Go if the system's is too old.
+PATH=$HOME/.cache/bindwright/tools/go/bin:$PATH
+
 python=${PYTHON:-.venv/bin/python}
 only=" $* "
 report=()

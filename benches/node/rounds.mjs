@@ -32,10 +32,27 @@ function say(what) {
 }
 
 /** Of the times of single calls, from milliseconds to microseconds. */
-export function percentiles(millis) {
+function percentiles(millis) {
   const ordered = Float64Array.from(millis).sort()
   const part = (ofHundred) => ordered[Math.min(Math.floor((ordered.length * ofHundred) / 100), ordered.length - 1)] * 1e3
   return { p50: part(50), p90: part(90), p99: part(99) }
+}
+
+/** Makes `calls` calls, `inFlight` of them at once; `send` is given the number of the call. */
+export async function crowd(send, calls, inFlight) {
+  const millis = []
+  let next = 0
+  const work = async () => {
+    while (next < calls) {
+      const number = next++
+      const began = performance.now()
+      await send(number)
+      millis.push(performance.now() - began)
+    }
+  }
+  const start = performance.now()
+  await Promise.all(Array.from({ length: inFlight }, work))
+  return { rate: calls / ((performance.now() - start) / 1e3), ...percentiles(millis) }
 }
 
 /** Takes the time from the first event to the last. */

@@ -1,6 +1,6 @@
 // Sends records: `calls` in all, `inFlight` of them at once, or `bulk` in one go.
 import { disconnected, kafkajs, rdkafkaProducer } from './peers.mjs'
-import { answerRounds, BINDING, options, PAYLOAD, packagesOf, percentiles } from './rounds.mjs'
+import { answerRounds, BINDING, crowd, options, PAYLOAD, packagesOf } from './rounds.mjs'
 
 const KAFKAJS_BATCH = 5_000
 const WARM_UP_CALLS = 200
@@ -77,26 +77,13 @@ const senders = {
 const given = options()
 const sender = await senders[given.peer](packagesOf(given.packages), given)
 
-async function crowd({ calls, inFlight, keyed }) {
+async function awaited({ calls, inFlight, keyed }) {
   if (inFlight === 1) {
     for (let call = 0; call < Math.min(WARM_UP_CALLS, calls); call++) {
       await sender.send(undefined)
     }
   }
-  const millis = []
-  let next = 0
-  const work = async () => {
-    while (next < calls) {
-      const key = keyed ? `key-${next}` : undefined
-      next++
-      const began = performance.now()
-      await sender.send(key)
-      millis.push(performance.now() - began)
-    }
-  }
-  const start = performance.now()
-  await Promise.all(Array.from({ length: inFlight }, work))
-  return { rate: calls / ((performance.now() - start) / 1e3), ...percentiles(millis) }
+  return crowd((number) => sender.send(keyed ? `key-${number}` : undefined), calls, inFlight)
 }
 
 async function bulk(count) {
@@ -111,7 +98,7 @@ async function bulk(count) {
 await answerRounds(
   async (round) => {
     sender.begin?.()
-    const figures = await (round.bulk === undefined ? crowd(round) : bulk(round.bulk))
+    const figures = await (round.bulk === undefined ? awaited(round) : bulk(round.bulk))
     sender.end?.()
     return figures
   },

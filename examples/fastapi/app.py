@@ -49,7 +49,7 @@ async def create_order(order: Order, request: Request) -> dict[str, str]:
 @app.get("/ready")
 async def ready(request: Request) -> JSONResponse:
     client: Client = request.app.state.client
-    states = {component.name: component.state for component in client.components()}
+    states = {component.name: component.state for component in await client.components()}
     return JSONResponse(states, 503 if {"connecting", "failed"} & set(states.values()) else 200)
 
 

@@ -25,7 +25,7 @@ from scenario import EXIT_SERVER_MISSING, LOAD_IS_OVER
 
 FOLDER = Path(__file__).resolve().parent
 # In the order of the table.
-SCENARIOS = ("invocations", "events", "serve", "network", "reload", "footprint")
+SCENARIOS = ("invocations", "events", "serve", "sidecar", "network", "reload", "footprint")
 # Begun first, because it waits for the linger again and again.
 FIRST = "footprint"
 # Most of a short scenario is waiting for a fault to pass; figures of the long form are taken one at a time.

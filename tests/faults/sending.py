@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -67,15 +67,12 @@ class Pace:
             return None
 
 
-class Senders:
-    """Some threads send lists, the others one by one; all of them note what they are told in `sent`."""
+class Workers:
+    """Threads at work while the block runs; the first error of one of them is the block's."""
 
-    def __init__(
-        self, client: Client, binding: str, sent: Sent, pace: Pace, *, lists: int = 3, singles: int = 4
-    ) -> None:
-        self._client, self._binding, self._sent, self._pace = client, binding, sent, pace
+    def __init__(self, works: Iterable[Callable[[], None]], pace: Pace) -> None:
+        self._pace = pace
         self._failure: BaseException | None = None
-        works = [self._send_lists] * lists + [self._send_singles] * singles
         self._threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in works]
 
     def __enter__(self) -> Self:
@@ -104,6 +101,16 @@ class Senders:
             self._failure = self._failure or error
             self._pace.stop()
             raise
+
+
+class Senders(Workers):
+    """Some threads send lists, the others one by one; all of them note what they are told in `sent`."""
+
+    def __init__(
+        self, client: Client, binding: str, sent: Sent, pace: Pace, *, lists: int = 3, singles: int = 4
+    ) -> None:
+        super().__init__([self._send_lists] * lists + [self._send_singles] * singles, pace)
+        self._client, self._binding, self._sent = client, binding, sent
 
     def _send_lists(self) -> None:
         while numbers := self._pace.take(LIST_SIZE):

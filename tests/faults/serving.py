@@ -9,18 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from event_log import Kill
 from ports import free_ports
 from scenario import NotInThisBuild
+from sending import Pace, Workers
 from serve_app import BINDING
 
 if TYPE_CHECKING:
     from ledger import Sent
-    from sending import Pace
 
 FOLDER = Path(__file__).resolve().parent
 TIMEOUT_SECONDS = 60.0
@@ -44,7 +46,7 @@ class Pair:
         self.kind = kind
         self.first_partition = first_partition
         self.kills: list[Kill] = []
-        self.calls, self._grpc, self._metrics, self._app_port = free_ports(4)
+        self.calls, self.grpc, self._metrics, self.app_port = free_ports(4)
         self._resources, self._logs = resources, logs
         self._server: subprocess.Popen[bytes] | None = None
         self._app: subprocess.Popen[bytes] | None = None
@@ -53,10 +55,10 @@ class Pair:
     def start_server(self) -> None:
         flags: list[tuple[str, object]] = [
             ("--resources-path", self._resources),
-            ("--app-port", self._app_port),
+            ("--app-port", self.app_port),
             ("--app-protocol", self.kind),
             ("--dapr-http-port", self.calls),
-            ("--dapr-grpc-port", self._grpc),
+            ("--dapr-grpc-port", self.grpc),
             ("--metrics-port", self._metrics),
             ("--log-level", "error"),
         ]
@@ -65,8 +67,11 @@ class Pair:
 
     def start_app(self) -> None:
         self._apps += 1
-        arguments = (self.kind, str(self._app_port), self._log(), str(self.first_partition))
-        self._app = subprocess.Popen([sys.executable, FOLDER / "serve_app.py", *arguments])
+        self._app = self._run_app()
+
+    def _run_app(self) -> subprocess.Popen[bytes]:
+        arguments = (self.kind, str(self.app_port), self._log(), str(self.first_partition))
+        return subprocess.Popen([sys.executable, FOLDER / "serve_app.py", *arguments])
 
     def _log(self) -> Path:
         return self._logs / f"{self._app_name()}.log"
@@ -112,56 +117,46 @@ def _kill(process: subprocess.Popen[bytes] | None) -> None:
     process.wait()
 
 
-class Callers:
+class Callers(Workers):
     """Threads that call the HTTP API until each number is acknowledged, by the pair that its remainder names."""
 
     def __init__(self, pairs: list[Pair], sent: Sent, pace: Pace, threads: int = 6) -> None:
-        self._pairs, self._sent, self._pace = pairs, sent, pace
-        self._failure: BaseException | None = None
+        super().__init__([self._call_all] * threads, pace)
+        self._pairs, self._sent = pairs, sent
         # Numbers with an attempt whose outcome nobody knows: they may be there twice.
         self.repeated: set[int] = set()
         self.attempts_failed = 0
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Begins nothing more: a call is made again until it is acknowledged."""
         self._pace.stop()
-        for thread in self._threads:
-            thread.join()
-        if self._failure is not None and kind is None:
-            raise self._failure
-
-    def _guarded(self) -> None:
-        try:
-            self._call_all()
-        except BaseException as error:
-            self._failure = self._failure or error
-            self._pace.stop()
-            raise
+        super().__exit__(kind, error, trace)
 
     def _call_all(self) -> None:
-        connections = [http.client.HTTPConnection("127.0.0.1", pair.calls, TIMEOUT_SECONDS) for pair in self._pairs]
-        try:
+        with ExitStack() as stack:
+            calls = [stack.enter_context(self._calling(pair)) for pair in self._pairs]
             while numbers := self._pace.take(1):
                 number = numbers.start
                 self._sent.asked[number] = 1
                 began = time.monotonic()
-                while not self._is_answered(connections[number % len(connections)], number):
+                while not calls[number % len(calls)](number):
                     if self._pace.is_over:
                         return
                     time.sleep(PAUSE_SECONDS)
                 with self._lock:
                     self._sent.longest_call = max(self._sent.longest_call, time.monotonic() - began)
+
+    @contextmanager
+    def _calling(self, pair: Pair) -> Iterator[Callable[[int], bool]]:
+        """Makes one attempt at a number by this pair, and says whether it was acknowledged."""
+        connection = http.client.HTTPConnection("127.0.0.1", pair.calls, TIMEOUT_SECONDS)
+        try:
+            yield lambda number: self._is_answered(connection, number)
         finally:
-            for connection in connections:
-                connection.close()
+            connection.close()
 
     def _is_answered(self, connection: http.client.HTTPConnection, number: int) -> bool:
         data = {"text": "<ü>", "number": number}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,30 @@ def test_the_programs_of_the_page_for_users_of_dapr_work(installed: Installed, b
         received = {app.line("Received "), app.line("Received ")}
         assert received == {'Received {"orderId": 1}', 'Received {"orderId": 2}'}
         assert app.end() == 0, app.text
+
+
+@pytest.mark.parametrize("transport", ["embedded", "sidecar-grpc", "sidecar-http"])
+def test_the_programs_of_the_page_about_transports_work(
+    installed: Installed, broker: str, tmp_path: Path, transport: str
+) -> None:
+    names = write_project(ROOT / "docs" / "transports.md", tmp_path, broker)
+    assert names == ["sender.py", "receiver.py", "components/checkout.yaml"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    run: list[str | Path] = [installed.command, "run", "--app-port", port]
+    # The sidecar's variables alone choose gRPC.
+    variables = {} if transport == "sidecar-grpc" else {"BINDWRIGHT_TRANSPORT": transport}
+    with (
+        Program([*run, "--", installed.python, "receiver.py"], tmp_path, **variables) as receiver,
+        Program([installed.command, "run", "--", installed.python, "sender.py"], tmp_path, **variables) as sender,
+    ):
+        assert sender.wait() == 0, sender.text
+        # Partitions are handled in parallel: only within one the order is certain.
+        received = {receiver.find(rf"Received (order \d by {transport})") for _ in range(3)}
+        assert receiver.end() == 0, receiver.text
+    expected = {f"order {number} by {transport}" for number in range(3)}
+    assert expected == received == set(re.findall(r"Sent (order .*)", sender.text))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))

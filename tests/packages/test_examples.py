@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,6 +96,42 @@ def test_every_order_travels_from_language_to_language(
     assert sorted(received) == sorted(line.replace("Sent", "Received") for line in sent)
     # None came twice, either.
     assert receiver.text.count("Received order ") == 100
+
+
+TRANSPORTS = ["embedded", "sidecar-grpc", "sidecar-http"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_one_variable_sends_the_orders_another_way(
+    installed: Installed, real_kafka: str, tmp_path: Path, transport: str
+) -> None:
+    shutil.copytree(ORDERS / "python", tmp_path / "python")
+    document = (ORDERS / "components" / "checkout.yaml").read_text()
+    topic = f"orders-{secrets.token_hex(4)}"
+    for usual, ours in [("localhost:9092", real_kafka), ("value: orders\n", f"value: {topic}\n"), ("group1", topic)]:
+        assert usual in document
+        document = document.replace(usual, ours)
+    (tmp_path / "components").mkdir()
+    oldest = "  - name: initialOffset\n    value: oldest\n"
+    (tmp_path / "components" / "checkout.yaml").write_text(document + oldest)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start(name: str, *flags: str, options: tuple[str, ...] = ()) -> Program:
+        run: list[str | Path] = [installed.command, "run", "--app-id", name, *flags, "--"]
+        program: list[str | Path] = [installed.python, f"python/{name}.py", *options]
+        return Program([*run, *program], tmp_path, BINDWRIGHT_TRANSPORT=transport)
+
+    with (
+        start("receiver", "--app-port", str(port), "--app-protocol", "grpc") as receiver,
+        start("sender", options=("--count", "50", "--interval", "0")) as sender,
+    ):
+        assert sender.wait() == 0, sender.text
+        received = [receiver.find(r"Received order (\d+)") for _ in range(50)]
+        assert receiver.end() == 0, receiver.text
+    assert sorted(received) == sorted(re.findall(r"Sent order (\d+)", sender.text))
+    assert receiver.text.count("Received order ") == 50, "none came twice"
 
 
 DEMO = ["--count", "2000", "--one-by-one", "100"]

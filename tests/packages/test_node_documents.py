@@ -63,7 +63,7 @@ def test_the_program_of_the_packages_readme_works(project: NodeProject, broker: 
 
 def test_the_programs_of_the_page_for_node_work(project: NodeProject, node_broker: str) -> None:
     names = write_project(NODE, project.folder, node_broker)
-    assert names == ["app.mts", "calls.mts", "events.cjs", "shop.test.mjs", "shop.mjs", "dapr.mjs"]
+    assert names == ["app.mts", "calls.mts", "events.cjs", "either.mjs", "shop.test.mjs", "shop.mjs", "dapr.mjs"]
     for name, topic in (("checkout", "orders-of-page"), ("orders", "orders-of-page"), ("shipments", "shipments")):
         project.component(node_broker, name, topic)
     compiled = [name for name in names if name.endswith(".mts")]
@@ -73,6 +73,11 @@ def test_the_programs_of_the_page_for_node_work(project: NodeProject, node_broke
     assert project.run("node", "--test", "--test-reporter=tap", "shop.test.mjs").count("# pass 1") == 1
     project.run("npx", "bindwright", "invoke", "checkout", "create", "--data", '{"orderId": 5}')
     assert project.run("node", "events.cjs") == "Received order 5\n"
+    kinds = "checkout bindings.kafka\norders bindings.kafka\nshipments bindings.kafka\n"
+    assert project.run("node", "either.mjs") == f"Bindings are embedded\n{kinds}"
+    beside = ("npx", "bindwright", "run", "--resources-path", "components", "--", "node", "either.mjs")
+    printed = [line.removeprefix("== APP == ") for line in project.run(*beside).splitlines() if "== APP == " in line]
+    assert printed == f"Bindings are sidecar-grpc\n{kinds}".splitlines()
     with Program(["node", "dapr.mjs"], project.folder) as program:
         program.line("Received order 1")
     with Program(["node", "app.mjs"], project.folder) as app:

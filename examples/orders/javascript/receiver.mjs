@@ -2,10 +2,10 @@
 import { parseArgs } from 'node:util'
 import { Client } from 'bindwright'
 
+// Left out, the components are those in ./components, or those of a sidecar.
 const { values } = parseArgs({ options: { resources: { type: 'string' } } })
-const resources = values.resources ?? new URL('../components', import.meta.url)
 
-const client = await Client.open({ resources, logger: console, logLevel: 'warn' })
+const client = await Client.open({ resources: values.resources, logger: console, logLevel: 'warn' })
 
 client.onBinding('checkout', (event) => {
   // returning settles the event, throwing has it delivered again

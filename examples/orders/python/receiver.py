@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from bindwright import Client, Event
 
-COMPONENTS = Path(__file__).resolve().parent.parent / "components"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resources", default=COMPONENTS, help="the folder with the component's YAML")
+    parser.add_argument("--resources", help="the folder with the component's YAML, else ./components")
     options = parser.parse_args()
 
     client = Client(resources=options.resources)

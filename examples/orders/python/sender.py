@@ -7,18 +7,15 @@ import itertools
 import logging
 import random
 import time
-from pathlib import Path
 
 from bindwright import Client
-
-COMPONENTS = Path(__file__).resolve().parent.parent / "components"
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resources", default=COMPONENTS, help="the folder with the component's YAML")
+    parser.add_argument("--resources", help="the folder with the component's YAML, else ./components")
     parser.add_argument("--count", type=int, help="end after this many orders")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two orders")
     options = parser.parse_args()

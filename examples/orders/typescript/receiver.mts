@@ -6,10 +6,10 @@ interface Order {
   orderId: number
 }
 
+// Left out, the components are those in ./components, or those of a sidecar.
 const { values } = parseArgs({ options: { resources: { type: 'string' } } })
-const resources = values.resources ?? new URL('../components', import.meta.url)
 
-const client = await Client.open({ resources, logger: console, logLevel: 'warn' })
+const client = await Client.open({ resources: values.resources, logger: console, logLevel: 'warn' })
 
 client.onBinding('checkout', (event) => {
   // returning settles the event, throwing has it delivered again
