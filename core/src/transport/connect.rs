@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::Executor;
 use hyper_openssl::client::legacy::HttpsConnector;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Builder, Client};
@@ -15,13 +14,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::runtime::Handle;
 use tower_service::Service;
 
 use super::attempt::Watched;
 use super::endpoint::{Endpoint, Place};
+use super::tasks::Tasks;
 use crate::error::{Error, ErrorCode, Result};
-use crate::runtime;
 use crate::tls::Tls;
 
 /// A connection on which nothing comes for so long is asked whether it still stands.
@@ -51,7 +49,7 @@ where
     ssl.set_alpn_protos(offered).map_err(|error| unfit(error.to_string()))?;
     let connector = HttpsConnector::with_connector(Connector(endpoint.place.clone()), ssl)
         .map_err(|error| unfit(error.to_string()))?;
-    let mut builder: Builder = Client::builder(OnRuntime(runtime::handle()?));
+    let mut builder: Builder = Client::builder(Tasks::new()?);
     builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).http2_only(http2);
     if !http2 {
         builder.pool_idle_timeout(UNUSED);
@@ -60,19 +58,6 @@ where
     // Small windows would stop a large message again and again.
     builder.http2_initial_stream_window_size(1 << 20).http2_initial_connection_window_size(4 << 20);
     Ok(builder.build(connector))
-}
-
-/// Begins tasks wherever it is called: a call that is given up may be dropped on a thread of the program's own.
-#[derive(Clone)]
-struct OnRuntime(Handle);
-
-impl<F> Executor<F> for OnRuntime
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
 }
 
 /// The base of all addresses: scheme and authority.

@@ -1,8 +1,8 @@
 //! How a client reaches its bindings: one trait, three ways.
 //!
 //! `embedded.rs` with `view.rs` is the way inside this process. `sidecar.rs` is the way to a process beside it:
-//! `settings.rs` and `endpoint.rs` say where it is, `connect.rs` connects, `attempt.rs` decides what is made again,
-//! `grpc.rs` and `http.rs` speak, `answer.rs` reads errors, and `app_channel/` receives.
+//! `settings.rs` and `endpoint.rs` say where it is, `connect.rs` connects, `tasks.rs` runs the connections, `attempt.rs`
+//! decides what is made again, `grpc.rs` and `http.rs` speak, `answer.rs` reads errors, and `app_channel/` receives.
 
 mod answer;
 mod app_channel;
@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod settings;
 mod sidecar;
+mod tasks;
 mod view;
 
 use std::sync::Arc;

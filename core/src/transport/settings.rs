@@ -90,6 +90,15 @@ impl Settings {
             Some(most) => Some(most),
             None => number(&variable, "DAPR_API_MAX_RETRIES")?,
         };
+        let app_port = match options.app_port {
+            Some(0) => {
+                let message = "app_port: expected 1 to 65535, got 0";
+                return Err(Error::new(ErrorCode::InvalidOptions, message));
+            }
+            Some(port) => Some(port),
+            // Dapr's word for an application that receives nothing.
+            None => number(&variable, "APP_PORT")?.filter(|port| *port != 0),
+        };
         let secret = |given: Option<Secret>, name: &str| given.or_else(|| variable(name).map(Secret::new));
         Ok(Self {
             endpoint,
@@ -97,10 +106,7 @@ impl Settings {
             ca_file: options.ca_file.or_else(|| variable("BINDWRIGHT_SIDECAR_CA").map(PathBuf::from)),
             max_message_size: size.unwrap_or(MAX_MESSAGE_SIZE),
             repeats: Repeats::new(repeats.unwrap_or(0)),
-            app_port: match options.app_port {
-                Some(port) => Some(port),
-                None => number(&variable, "APP_PORT")?,
-            },
+            app_port,
             app_address: variable("APP_CHANNEL_ADDRESS").unwrap_or_else(|| "127.0.0.1".to_owned()),
             app_token: secret(options.app_token, "APP_API_TOKEN"),
         })
@@ -169,6 +175,15 @@ mod tests {
             assert_eq!(error.code(), ErrorCode::InvalidOptions);
             assert!(error.message().starts_with(name), "{error}");
         }
+    }
+
+    #[test]
+    fn no_port_is_the_environments_to_say() {
+        let found = settings(TransportKind::SidecarGrpc, &[("APP_PORT", "0")]).expect("settings");
+        assert_eq!(found.app_port, None);
+        let options = SidecarOptions { app_port: Some(0), ..SidecarOptions::default() };
+        let error = Settings::new(TransportKind::SidecarGrpc, options, |_| None).err().expect("refused");
+        assert_eq!(error.message(), "app_port: expected 1 to 65535, got 0");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::attempt::{Repeats, until_answered};
 use super::grpc::Grpc;
 use super::http::Http;
 use super::settings::Settings;
+use super::tasks::Calls;
 use super::{ComponentInfo, Transport, TransportKind};
 use crate::binding::{Call, OutputBinding, Reply, Request};
 use crate::dispatch::{HandOut, Outputs, Rules, Subscription};
@@ -44,6 +45,7 @@ struct Reached {
     way: Arc<Way>,
     place: Arc<str>,
     repeats: Repeats,
+    calls: Calls,
 }
 
 enum Way {
@@ -84,7 +86,8 @@ impl Sidecar {
         let endpoint = &settings.endpoint;
         let place = endpoint.to_string().into();
         tracing::info!(target: "bindwright", transport = kind.as_str(), %endpoint, "client opened");
-        let reached = Reached { way: Arc::new(way), place, repeats: settings.repeats };
+        let reached =
+            Reached { way: Arc::new(way), place, repeats: settings.repeats, calls: Calls::default() };
         Self { reached, app: AppChannel::new(settings) }
     }
 }
@@ -210,7 +213,8 @@ struct Remote {
 impl Remote {
     async fn ask(&self, call: &Call, request: Request) -> Result<Reply> {
         let span = telemetry::invocation(&self.name, &call.operation, Some(&request.metadata));
-        let asked = self.reached.invoke(&self.name, call, request).instrument(span).await;
+        let asked =
+            self.reached.calls.run(self.reached.invoke(&self.name, call, request)).instrument(span).await;
         asked.map_err(|error| error.component(self.name.clone()).operation(&call.operation))
     }
 }

@@ -64,6 +64,12 @@ impl Cluster {
         self.listeners[name].as_str().expect("a listener of this name")
     }
 
+    /// Makes a topic, and returns when its partitions have leaders.
+    #[allow(dead_code)] // for tests that have no client of their own, as those of sidecars
+    pub async fn create_topic(&self, topic: &str, partitions: u64) {
+        self.command(format!("create {topic} {partitions}")).await;
+    }
+
     /// Makes a SCRAM user, or gives one another password.
     pub async fn set_password(&self, user: &str, password: &str) {
         self.command(format!("password {user} {password}")).await;

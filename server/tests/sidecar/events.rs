@@ -167,7 +167,7 @@ async fn a_port_is_needed_and_belongs_to_one_client() {
             error
         };
         let mut options = way::options(kind, &server);
-        options.sidecar.app_port = Some(0);
+        options.sidecar.app_port = None;
         let error = refused(Client::open(options.clone()).unwrap()).await;
         assert!(error.what_to_do().contains("APP_PORT"), "{error}");
         client.on("orders", |_| async { Outcome::Ack }).await.unwrap();

@@ -13,6 +13,9 @@ mod events;
 #[allow(dead_code)] // the server of tests/serve, which ask it more
 mod fixture;
 mod gate;
+#[path = "../../../core/tests/kafka/server.rs"]
+#[allow(dead_code, clippy::cast_possible_truncation)] // as core's tests have it, which harm brokers
+mod kafka;
 mod quirks;
 #[path = "../../../core/tests/spec/runner/mod.rs"]
 #[allow(dead_code, unused_imports)] // the way inside a process is that of core's tests

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bindwright::{Client, TransportKind};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::fixture::Fixture;
+use super::kafka::{self, Cluster};
 use super::runner::{Beside, Placeholders, Way, every_case_holds};
 use super::way::{self, free_port, protocol};
 
@@ -27,6 +29,10 @@ where
     for file in ["memory.yaml", "dispatch.yaml", "policies.yaml", "documents.yaml"] {
         let count = every_case_holds(way, file, own_queue).await;
         assert!(count > 0, "{file}: every case differs over {}", way.transport);
+    }
+    if broker().await.is_some() {
+        let count = every_case_holds(way, "kafka.yaml", own_topic).await;
+        assert!(count > 0, "kafka.yaml: every case differs over {}", way.transport);
     }
 }
 
@@ -57,4 +63,19 @@ async fn open(kind: TransportKind, folder: PathBuf) -> (Client, Beside) {
 async fn own_queue(_case: Value) -> Placeholders {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     vec![("{queue}", format!("through-serve-{}", NUMBER.fetch_add(1, Ordering::Relaxed)))]
+}
+
+/// A topic and a group that no other case uses.
+async fn own_topic(case: Value) -> Placeholders {
+    let broker = broker().await.expect("asked for before");
+    let (topic, group) = (kafka::unique("topic"), kafka::unique("group"));
+    broker.create_topic(&topic, case["partitions"].as_u64().unwrap_or(1)).await;
+    vec![("{brokers}", broker.bootstrap().to_owned()), ("{topic}", topic), ("{group}", group)]
+}
+
+/// The broker of these tests; `None` is a visible skip, and never happens in CI.
+async fn broker() -> Option<&'static Cluster> {
+    static BROKER: OnceCell<Option<Cluster>> = OnceCell::const_new();
+    let start = async || tokio::task::spawn_blocking(|| kafka::own(&["--fast-start"])).await.unwrap();
+    BROKER.get_or_init(start).await.as_ref()
 }

@@ -74,7 +74,7 @@ struct Receiver {
 impl AppChannel {
     pub(super) fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Self {
-            port: settings.app_port.filter(|port| *port != 0),
+            port: settings.app_port,
             address: settings.app_address.clone(),
             token: settings.app_token.clone(),
             most: settings.max_message_size,
