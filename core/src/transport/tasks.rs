@@ -6,9 +6,10 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
@@ -43,39 +44,69 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let future: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { drop(future.await) });
-        let task = Arc::new(Task { future: Mutex::new(Some(future)), runner: AtomicWaker::new() });
-        self.0.spawn(poll_fn(move |context| {
-            task.runner.register(context.waker());
-            Task::poll(&task, &mut task.future.lock())
-        }));
+        let task = Arc::new(Task {
+            work: Mutex::default(),
+            runtime: self.0.clone(),
+            is_spawned: AtomicBool::new(false),
+            runner: AtomicWaker::new(),
+        });
+        let future = Box::pin(async move { drop(future.await) });
+        *task.work.lock() = Some(Work { future, _alive: task.clone() });
+        task.wake();
     }
+}
+
+struct Work {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// It lives until it is done, as a task of the runtime does; whoever wakes it may forget it.
+    _alive: Arc<Task>,
 }
 
 struct Task {
     /// `None` once it is done.
-    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
-    /// Has the runtime poll it.
+    work: Mutex<Option<Work>>,
+    runtime: Handle,
+    /// A call may end what it began before the runtime ever hears of it.
+    is_spawned: AtomicBool,
     runner: AtomicWaker,
 }
 
 impl Task {
-    fn poll(this: &Arc<Self>, future: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) -> Poll<()> {
-        let waker = Waker::from(this.clone());
-        let polled = future.as_mut().map(|future| future.as_mut().poll(&mut Context::from_waker(&waker)));
-        if polled == Some(Poll::Pending) {
-            return Poll::Pending;
+    fn poll(self: &Arc<Self>, work: &mut Option<Work>) -> Poll<()> {
+        let waker = Waker::from(self.clone());
+        // Taken out, so that a panic drops it: a pool would keep a connection whose task never ends.
+        let Some(mut taken) = work.take() else { return Poll::Ready(()) };
+        let polled = taken.future.as_mut().poll(&mut Context::from_waker(&waker));
+        if polled.is_pending() {
+            *work = Some(taken);
         }
-        *future = None;
-        Poll::Ready(())
+        polled
+    }
+
+    /// Has the runtime poll it.
+    fn run(self: Arc<Self>) {
+        if self.is_spawned.swap(true, Ordering::AcqRel) {
+            self.runner.wake();
+            return;
+        }
+        let runtime = self.runtime.clone();
+        runtime.spawn(poll_fn(move |context| {
+            self.runner.register(context.waker());
+            self.poll(&mut self.work.lock())
+        }));
     }
 
     /// Polls it here, unless the runtime is at it.
-    fn help(this: &Arc<Self>) {
-        let polled = this.future.try_lock().map(|mut future| Self::poll(this, &mut future));
-        // Once it is done the runtime lets go of it.
-        if polled != Some(Poll::Pending) {
-            this.runner.wake();
+    fn help(self: Arc<Self>) {
+        let polled = self.work.try_lock().map(|mut work| {
+            // It ends the task, as on the runtime, and not the call, which may have its answer.
+            catch_unwind(AssertUnwindSafe(|| self.poll(&mut work))).unwrap_or(Poll::Ready(()))
+        });
+        match polled {
+            Some(Poll::Pending) => {}
+            // The runtime lets go of what it has.
+            Some(Poll::Ready(())) if !self.is_spawned.load(Ordering::Acquire) => {}
+            Some(Poll::Ready(())) | None => self.run(),
         }
     }
 }
@@ -90,7 +121,7 @@ impl Wake for Task {
             }
         });
         if let Some(task) = task {
-            task.runner.wake();
+            task.run();
         }
     }
 }
@@ -147,7 +178,7 @@ impl Helping {
 impl Drop for Helping {
     fn drop(&mut self) {
         for task in WOKEN.replace(self.outer.take()).unwrap_or_default() {
-            task.runner.wake();
+            task.run();
         }
     }
 }
@@ -158,13 +189,13 @@ fn do_what_woke() {
         if woken.is_empty() {
             break;
         }
-        woken.iter().for_each(Task::help);
+        woken.into_iter().for_each(Task::help);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::Weak;
     use std::thread::{self, ThreadId};
     use std::time::{Duration, Instant};
 
@@ -230,26 +261,55 @@ mod tests {
         assert_ne!(told.await.expect("an answer"), thread::current().id());
     }
 
-    #[tokio::test]
-    async fn a_task_that_ends_in_a_call_is_let_go() {
-        struct Gone(Arc<AtomicBool>);
-        impl Drop for Gone {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Release);
-            }
-        }
-        let is_gone = Arc::new(AtomicBool::new(false));
-        let (end, ended) = oneshot::channel::<()>();
-        let gone = Gone(is_gone.clone());
-        Tasks::new().expect("a runtime").execute(async move {
-            let _ = ended.await;
-            drop(gone);
-        });
-        Calls::default().run(async { end.send(()).expect("it waits") }).await;
+    /// What a task has; whether it is gone.
+    fn possession() -> (Arc<()>, Weak<()>) {
+        let possession = Arc::new(());
+        let seen = Arc::downgrade(&possession);
+        (possession, seen)
+    }
+
+    async fn until_gone(seen: &Weak<()>) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !is_gone.load(Ordering::Acquire) {
+        while seen.strong_count() > 0 {
             assert!(Instant::now() < deadline, "still there");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_in_a_call_is_let_go() {
+        let (possession, seen) = possession();
+        let (end, ended) = oneshot::channel::<()>();
+        Tasks::new().expect("a runtime").execute(async move {
+            let _ = ended.await;
+            drop(possession);
+        });
+        Calls::default().run(async { end.send(()).expect("it waits") }).await;
+        until_gone(&seen).await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_a_call_begins_and_ends_is_let_go() {
+        let (possession, seen) = possession();
+        let tasks = Tasks::new().expect("a runtime");
+        Calls::default().run(async { tasks.execute(async move { drop(possession) }) }).await;
+        assert_eq!(seen.strong_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_let_go_and_ends_no_call() {
+        let panics = |possession: Arc<()>| async move {
+            assert_eq!(Arc::strong_count(&possession), 0, "made by the test");
+        };
+        let (tasks, calls) = (Tasks::new().expect("a runtime"), Calls::default());
+        let (possession, seen) = self::possession();
+        let answer = calls.run(async {
+            tasks.execute(panics(possession));
+            17
+        });
+        assert_eq!((answer.await, seen.strong_count()), (17, 0));
+        let (possession, seen) = self::possession();
+        tasks.execute(panics(possession));
+        until_gone(&seen).await;
     }
 }
