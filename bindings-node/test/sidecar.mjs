@@ -9,10 +9,14 @@ import { until } from './fixture.mjs'
 export const COMMAND = join(import.meta.dirname, '..', 'bin', 'bindwright.js')
 export const WAYS = ['sidecar-grpc', 'sidecar-http']
 
-/** A port that nobody listens on; under the range from which outgoing connections get theirs. */
+const given = new Set()
+
+/** A port that nobody listens on and nobody got before; under the range from which outgoing connections get theirs. */
 export async function freePort() {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 17_000)
+    if (given.has(port)) continue
+    given.add(port)
     const server = createServer().listen(port, '127.0.0.1')
     const isFree = await once(server, 'listening').then(
       () => true,

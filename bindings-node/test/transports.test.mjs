@@ -219,7 +219,8 @@ for (const way of WAYS) {
       release.resolve()
       await closing
       const next = await open(context, sidecar.options(way))
-      assert.equal((await next.invokeBinding('orders', 'size')).json(), 0)
+      // The answer is on its way to the sidecar.
+      await until('it is settled', async () => (await next.invokeBinding('orders', 'size')).json() === 0)
       const stuck = deferred()
       next.onBinding('orders', () => {
         stuck.resolve()
@@ -252,8 +253,9 @@ for (const way of WAYS) {
       const worker = new Worker(url, { workerData: sidecar.options(way) })
       context.after(() => worker.terminate())
       assert.deepEqual(await once(worker, 'message'), [1])
+      const second = once(worker, 'message')
       await client.invokeBinding('orders', 'create', 2)
-      assert.deepEqual(await once(worker, 'message'), [2])
+      assert.deepEqual(await second, [2])
       await worker.terminate()
       // Its port is given back, and its event comes to another.
       const events = client.events('orders')
@@ -354,6 +356,8 @@ test('a sidecar that is killed and started again is used again', async (context)
   const clients = await Promise.all(WAYS.map((way) => open(context, first.options(way))))
   for (const client of clients) await client.invokeBinding('orders', 'create', 1)
   await first.end('SIGKILL')
+  // Whoever has not noticed yet that a connection ended would send on it, and not know what became of the call.
+  await Promise.all(clients.map((client) => assert.rejects(client.ready({ timeoutMs: 100 }), { code: 'UNAVAILABLE' })))
   const calls = clients.map((client) => client.invokeBinding('orders', 'create', 2))
   const second = await Sidecar.start(resources, { ports })
   context.after(() => second.end('SIGKILL'))

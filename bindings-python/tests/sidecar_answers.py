@@ -36,7 +36,8 @@ class Answers:
     @contextlib.contextmanager
     def _grpc(self) -> Iterator[str]:
         def invoke(_: bytes, context: grpc.ServicerContext) -> bytes:
-            context.add_callback(self.ended.set)
+            if not context.add_callback(self.ended.set):
+                self.ended.set()
             self.called.set()
             if self._answer is None:
                 self._over.wait(30)

@@ -26,7 +26,7 @@ from demo_parts import Figures, Part, Progress, table
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent.parent / "bindings-node"
-STALLED_S = 15.0
+STALLED_S = 30.0
 """How long nothing may happen before we stop waiting."""
 SETTLE_S = 0.3
 """How long we go on listening for duplicates."""

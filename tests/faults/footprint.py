@@ -12,7 +12,7 @@ from pathlib import Path
 from bindwright import Client
 
 # An engine stays open for 10 s after its last client; the runtime's spare threads end 10 s after their last work.
-SETTLE_SECONDS = 10.0 + 10.0 + 5.0
+SETTLE_SECONDS = 10.0 + 10.0 + 40.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import scenario
-from components import kafka_document, write_document
+from components import PATIENT, kafka_document, write_document
 from event_log import EventLogs, Findings, Kill, examine, fails_for_ever
 from kafka import KafkaCluster
 from ledger import Figures, Sent, Stored, compare
@@ -114,7 +114,7 @@ class Workers:
 def measure(plan: Plan) -> Figures:
     sent = Sent(plan.events)
     with (
-        KafkaCluster(fast_start=True) as cluster,
+        KafkaCluster(fast_start=True, properties=PATIENT) as cluster,
         tempfile.TemporaryDirectory() as resources,
         tempfile.TemporaryDirectory() as folder,
     ):

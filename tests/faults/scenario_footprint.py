@@ -14,7 +14,7 @@ from pathlib import Path
 
 import footprint
 import scenario
-from components import kafka_document, write_document
+from components import PATIENT, kafka_document, write_document
 from footprint import Footprint
 from kafka import KafkaCluster
 from ledger import Figures, Handled, Sent, compare
@@ -61,7 +61,7 @@ def measure(plan: Plan) -> Figures:
     totals = Totals()
     after: list[Footprint] = []
     figures = Figures(0, 0, 0, 0, 0, 0.0)
-    with KafkaCluster(fast_start=True) as cluster:
+    with KafkaCluster(fast_start=True, properties=PATIENT) as cluster:
         before = footprint.at_rest()
         for block in range(plan.blocks):
             for repetition in range(plan.repetitions):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import scenario
-from components import kafka_document, write_document
+from components import PATIENT, kafka_document, write_document
 from kafka import KafkaCluster
 from ledger import Comparison, Figures, Handled, Sent, compare
 from network import Network
@@ -79,11 +79,11 @@ class Traffic:
 
 def measure(plan: Plan) -> Figures:
     # More than the faults take: they end the load.
-    total = int(plan.per_second * 10 * (plan.phase + plan.black_out))
+    total = int(plan.per_second * 40 * (plan.phase + plan.black_out))
     sent, handled = Sent(total), Handled(total)
     (port,) = free_ports(1)
     with (
-        KafkaCluster(advertise_port=port, fast_start=True) as cluster,
+        KafkaCluster(advertise_port=port, fast_start=True, properties=PATIENT) as cluster,
         Network(port, cluster.brokers[1].port) as network,
         tempfile.TemporaryDirectory() as folder,
     ):

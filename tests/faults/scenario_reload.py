@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import scenario
-from components import kafka_document, write_document
+from components import PATIENT, kafka_document, write_document
 from kafka import KafkaCluster
 from ledger import Comparison, Figures, Handled, Sent, compare, payload
 from receiving import receiving
@@ -98,10 +98,10 @@ def measure(plan: Plan) -> Figures:
     if not hasattr(Client, "add_component"):
         raise scenario.NotInThisBuild("Client.add_component")
     # More than the cycles take: they end the load.
-    sent = Sent(plan.per_second * plan.cycles * 20)
+    sent = Sent(plan.per_second * plan.cycles * 100)
     handled = Handled(sent.total)
     guests = Guests(Sent(plan.cycles * 100_000))
-    with KafkaCluster(fast_start=True) as cluster, tempfile.TemporaryDirectory() as folder:
+    with KafkaCluster(fast_start=True, properties=PATIENT) as cluster, tempfile.TemporaryDirectory() as folder:
         for topic in (*TOPICS, GUEST_TOPIC):
             cluster.create_topic(topic, PARTITIONS)
         write_document(Path(folder), "orders", _orders(cluster.bootstrap, 0))

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import scenario
-from components import kafka_document, write_document
+from components import PATIENT, kafka_document, write_document
 from event_log import EventLogs, Findings, examine
 from kafka import KafkaCluster
 from ledger import Figures, Sent, Stored, compare
@@ -34,9 +34,6 @@ MAX_UNCOMMITTED = 500
 QUIET_SECONDS = 90.0
 # Longer than the group waits for somebody who does not answer.
 STANDSTILL_SECONDS = 5.0
-# The controller stands still with its broker. If it then took the broker for dead, as on a busy machine it does again
-# and again within the 3 s of the tests, all groups would lose their coordinator, and nothing would come meanwhile.
-PATIENT = {"broker.session.timeout.ms": "9000"}
 SETTINGS = {
     "maxUncommitted": str(MAX_UNCOMMITTED),
     "sessionTimeout": "3s",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-DEADLINE_S = 40.0
+DEADLINE_S = 120.0
 
 # What a shell starts in the background ignores Ctrl-C, and so would all programs of the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ from documents import blocks, marked, write_project
 from programs import Program
 
 from conftest import ROOT, Installed
+
+sys.path.insert(0, str(ROOT / "tests" / "servers"))
+from ports import free_ports
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,9 +77,7 @@ def test_the_programs_of_the_page_about_transports_work(
 ) -> None:
     names = write_project(ROOT / "docs" / "transports.md", tmp_path, broker)
     assert names == ["sender.py", "receiver.py", "components/checkout.yaml"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_ports(1)[0])
     run: list[str | Path] = [installed.command, "run", "--app-port", port]
     # The sidecar's variables alone choose gRPC.
     variables = {} if transport == "sidecar-grpc" else {"BINDWRIGHT_TRANSPORT": transport}

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 import kafka
+from ports import free_ports
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -114,9 +114,7 @@ def test_one_variable_sends_the_orders_another_way(
     (tmp_path / "components").mkdir()
     oldest = "  - name: initialOffset\n    value: oldest\n"
     (tmp_path / "components" / "checkout.yaml").write_text(document + oldest)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports(1)[0]
 
     def start(name: str, *flags: str, options: tuple[str, ...] = ()) -> Program:
         run: list[str | Path] = [installed.command, "run", "--app-id", name, *flags, "--"]

@@ -59,7 +59,7 @@ class Process:
             try:
                 self.lines.append(self._new.get(timeout=0.1))
             except queue.Empty:
-                if self.process.poll() is not None and self._new.empty():
+                if not self._reader.is_alive() and self._new.empty():
                     break
         raise AssertionError(f"no line with {start!r}:\n" + "\n".join(self.lines))
 

@@ -13,6 +13,8 @@ import pytest
 from ports import free_ports
 from sidecar import HERE, PATIENCE, Process, Sidecar, component, invoke
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.mark.parametrize(("protocol", "program"), [("https", "tls_http_app.py"), ("grpcs", "tls_grpc_app.py")])
 def test_an_application_with_a_certificate_of_its_own_gets_events(protocol: str, program: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 from ports import free_ports
 from sidecar import HERE, PATIENCE, Process, Sidecar, command, component
 
+pytestmark = pytest.mark.timeout(240)
+
 DOCUMENT = HERE.parent.parent / "docs" / "serve.md"
 BLOCK = re.compile(r"^```text\n(bindwright .*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(DOCUMENT.read_text())

@@ -9,6 +9,8 @@ import pytest
 from ports import free_ports
 from sidecar import PATIENCE, Sidecar, component
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -29,6 +31,7 @@ def test_the_public_port_tells_health_and_metadata_without_a_token_and_nothing_e
     (port,) = free_ports(1)
     flags = ("--dapr-public-port", str(port))
     with Sidecar(folder, *flags, variables={"DAPR_API_TOKEN": "right"}) as sidecar:
+        sidecar.wait_until_ready()
         public, api = f"http://127.0.0.1:{port}/v1.0", f"http://{sidecar.http}/v1.0"
         for path, status in (("healthz", "204"), ("healthz/outbound", "204"), ("metadata", "200"), ("shutdown", "404")):
             assert _curl(f"{public}/{path}") == status
@@ -53,6 +56,7 @@ def test_only_loopback_is_listened_on_unless_told_otherwise(folder: Path) -> Non
         # Another address of this machine.
         assert _curl(f"http://127.0.0.2:{port}/v1.0/healthz") == "000"
     with Sidecar(folder, "--dapr-listen-addresses", "127.0.0.2,127.0.0.3") as sidecar:
+        sidecar.wait_until_ready()
         port = sidecar.http.rsplit(":", 1)[1]
         for address, status in (("127.0.0.2", "204"), ("127.0.0.3", "204"), ("127.0.0.1", "000")):
             assert _curl(f"http://{address}:{port}/v1.0/healthz") == status

@@ -6,8 +6,11 @@ import socket
 import sys
 from pathlib import Path
 
+import pytest
 from ports import free_ports
 from sidecar import HERE, Process, command, component
+
+pytestmark = pytest.mark.timeout(240)
 
 SEND = """
 import os, urllib.request

@@ -13,6 +13,8 @@ from grpc import RpcError  # type: ignore[import-untyped]
 from ports import free_ports
 from sidecar import HERE, PATIENCE, Process, Sidecar, component
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.mark.parametrize("app", ["http", "grpc"])
 def test_a_python_program_sends_and_its_application_receives_everything(

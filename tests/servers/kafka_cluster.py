@@ -18,7 +18,7 @@ from kafka_install import QUIET, Installation, StartFailed, copy_storage, format
 from ports import free_ports
 from watchdog import Watchdog
 
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 30.0
 START_ATTEMPTS = 3
 

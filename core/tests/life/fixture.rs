@@ -236,11 +236,12 @@ struct Stream {
 impl InputBinding for Scripted {
     async fn start(&self, intake: Intake) -> Result<Box<dyn Reading>> {
         self.refuses("start")?;
-        self.world.note("start", self);
         let settled = Arc::new(Ledger::default());
         let source = Mutex::new(Some(intake.open_source(settled.clone())));
         let stream = Arc::new(Stream { source, settled });
         self.world.streams.lock().insert(self.title(), stream.clone());
+        // Whoever has read this may have it receive.
+        self.world.note("start", self);
         Ok(Box::new(ScriptedReading { scripted: self.clone(), stream }))
     }
 }

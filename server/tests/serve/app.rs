@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
-use super::fixture::{Fixture, Running, until};
+use super::fixture::{Fixture, Running, free_port, until};
 use super::test_app::{Seen, TestApp, body, ok, status};
 
 const CREATE: &str = r#"{"operation":"create","data":{"orderId":1},"metadata":{"bindings":"input"}}"#;
@@ -81,7 +81,7 @@ async fn a_probe_without_an_answer_is_repeated_and_holds_up_no_other() {
         (Duration::from_secs(if is_slow { 60 } else { 0 }), 200, String::new())
     })
     .await;
-    let fixture = fixture(&app, &["--app-binding-options-timeout", "200ms"]);
+    let fixture = fixture(&app, &["--app-binding-options-timeout", "1s"]);
     fixture.queue("slow", &[]);
     fixture.queue("quick", &[]);
     let server = fixture.start().await;
@@ -125,12 +125,12 @@ async fn an_event_that_was_refused_comes_again_in_its_place_until_it_is_handled(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_is_away_gets_its_events_when_it_is_back() {
-    let app = TestApp::start(|_, _| ok()).await;
+    let port = free_port();
+    let app = TestApp::on(port, |_, _| ok()).await;
     let fixture = fixture(&app, &[]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;
     ready(&server).await;
-    let port = app.port;
     drop(app);
     // Until the server has noticed: on a connection that breaks an event may have arrived.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -177,9 +177,7 @@ async fn without_a_port_of_the_application_nothing_is_received() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_possible_while_the_application_is_not_there_yet() {
-    let app = TestApp::start(|_, _| ok()).await;
-    let port = app.port;
-    drop(app);
+    let port = free_port();
     let fixture = Fixture::new().flags(&["--app-port", &port.to_string()]);
     fixture.queue("orders", &[]);
     let server = fixture.start().await;

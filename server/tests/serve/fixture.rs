@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Once};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, LazyLock, Once};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -65,6 +66,13 @@ pub fn fetch(size: usize) -> String {
 struct Line {
     #[command(flatten)]
     options: Options,
+}
+
+/// A port that nobody listens on at the moment and no other test gets; under the range that outgoing connections have.
+pub fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..)));
+    let mut candidates = std::iter::repeat_with(|| 15_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 17_000);
+    candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// What a test's server has.

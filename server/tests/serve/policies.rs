@@ -110,7 +110,7 @@ async fn vector_37_an_event_that_takes_too_long_is_delivered_again_and_given_up(
         (Duration::from_secs(if is_event { 60 } else { 0 }), 200, String::new())
     })
     .await;
-    let policies = "{timeouts: {short: 50ms}, retries: {once: {duration: 10ms, maxRetries: 1}}}";
+    let policies = "{timeouts: {short: 500ms}, retries: {once: {duration: 10ms, maxRetries: 1}}}";
     let fixture = with_app(fixture("orders", "inbound", policies, "{timeout: short, retry: once}"), &app);
     fixture.queue("orders", &[("deadLetterBinding", "lost")]);
     fixture.queue("lost", &[("direction", "output")]);

@@ -53,7 +53,7 @@ async fn is_given_up(server: &Running) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_hung_up_on() {
-    let server = fixture("500ms").start().await;
+    let server = fixture("3s").start().await;
     let mut stream = asked(&server, LARGE).await;
     is_given_up(&server).await;
     let mut rest = Vec::new();
@@ -78,7 +78,7 @@ fn asked_by_grpc(size: usize) -> InvokeBindingRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_lets_a_reply_lie_beside_others_is_hung_up_on() {
-    let server = fixture("500ms").start().await;
+    let server = fixture("3s").start().await;
     let over_http = (&server.base, "/v1.0/bindings/echo", "application/json");
     let over_grpc = (&server.grpc, "/dapr.proto.runtime.v1.Dapr/InvokeBinding", "application/grpc");
     for (base, path, content_type) in [over_http, over_grpc] {

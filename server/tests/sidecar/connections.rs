@@ -8,11 +8,11 @@ use bindwright_server::{Server, open_client};
 
 use super::certificates::{Authority, Valid};
 use super::components::{Note, fixture};
-use super::fixture::{Fixture, PATIENCE, Running};
+use super::fixture::{Fixture, PATIENCE, Running, free_port};
 use super::gate::{Gate, address};
-use super::way::{self, WAYS, free_port, to};
+use super::way::{self, WAYS, to};
 
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 
 fn base(kind: TransportKind, server: &Running) -> &str {
     if kind == TransportKind::SidecarHttp { &server.base } else { &server.grpc }

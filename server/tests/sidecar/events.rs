@@ -9,8 +9,8 @@ use bindwright::{Body, Client, Emission, Error, ErrorCode, Event, Outcome, Reque
 use parking_lot::Mutex;
 
 use super::components::{Note, fixture};
-use super::fixture::{Fixture, PATIENCE, Running, until};
-use super::way::{self, WAYS, free_port, protocol};
+use super::fixture::{Fixture, PATIENCE, Running, free_port, until};
+use super::way::{self, WAYS, protocol};
 
 /// A server that delivers to a port, and a client that opens it.
 async fn pair(kind: TransportKind, fixture: Fixture) -> (Running, Client, u16) {

@@ -8,8 +8,8 @@ use bindwright::{Body, Client, ErrorCode, Outcome, Request, TransportKind};
 use parking_lot::Mutex;
 
 use super::daprd::{App, Daprd};
-use super::fixture::PATIENCE;
-use super::way::{WAYS, free_port, protocol, to};
+use super::fixture::{PATIENCE, free_port};
+use super::way::{WAYS, protocol, to};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_are_what_the_component_answered() {

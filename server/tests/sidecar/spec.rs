@@ -7,10 +7,10 @@ use bindwright::{Client, TransportKind};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, free_port};
 use super::kafka::{self, Cluster};
 use super::runner::{Beside, Placeholders, Way, every_case_holds};
-use super::way::{self, free_port, protocol};
+use super::way::{self, protocol};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_holds_over_grpc() {

@@ -35,9 +35,3 @@ pub fn open(kind: TransportKind, server: &Running) -> Client {
 pub fn protocol(kind: TransportKind) -> &'static str {
     if kind == TransportKind::SidecarHttp { "http" } else { "grpc" }
 }
-
-/// A port that nobody listens on at the moment; under the range that outgoing connections get theirs from.
-pub fn free_port() -> u16 {
-    let mut candidates = std::iter::repeat_with(|| fastrand::u16(15_000..32_000));
-    candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
-}

@@ -173,7 +173,7 @@ impl AppChannel {
             return Err(Error::new(ErrorCode::Closed, "the client is being closed"));
         }
         wanted.opened = Some(Instant::now());
-        let serving = tokio::spawn(serve::serve(Arc::downgrade(self), listener, self.closed.subscribe()));
+        let serving = tokio::spawn(serve::serve(Arc::downgrade(self), self.closed.subscribe(), listener));
         wanted.listener = Some(serving.abort_handle());
         Ok(())
     }

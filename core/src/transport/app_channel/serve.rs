@@ -28,8 +28,9 @@ const LARGEST_HEADERS: u32 = 4 << 20;
 /// answer, and the sidecar delivers it again.
 pub(super) const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// Accepts connections until it is aborted or nobody holds the channel.
-pub(super) async fn serve(channel: Weak<AppChannel>, listener: TcpListener, closed: watch::Receiver<bool>) {
+/// Accepts connections until it is aborted or nobody holds the channel. Aborted, it drops the last argument first:
+/// once nobody listens to `closed` the port is free.
+pub(super) async fn serve(channel: Weak<AppChannel>, closed: watch::Receiver<bool>, listener: TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Too many open files, mostly: others may end.

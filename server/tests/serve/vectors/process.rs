@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
@@ -28,6 +28,8 @@ fn a_process_of_its_own() {
 pub struct Served {
     process: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Reads until its standard error ends.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Served {
@@ -50,8 +52,8 @@ impl Served {
             .unwrap();
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let (stream, noted) = (process.stderr.take().unwrap(), lines.clone());
-        std::thread::spawn(move || note(stream, &noted));
-        Self { process, lines }
+        let reader = Some(thread::spawn(move || note(stream, &noted)));
+        Self { process, lines, reader }
     }
 
     /// What `/proc` says about its memory: `VmRSS` for now, `VmHWM` for the most that there was.
@@ -96,8 +98,10 @@ impl Served {
             ready(status.is_some())
         })
         .await;
-        // Its last lines are on their way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Its last lines may be on their way.
+        if let Some(reader) = self.reader.take() {
+            tokio::task::spawn_blocking(move || reader.join()).await.unwrap().unwrap();
+        }
         status.unwrap().code()
     }
 }
