@@ -64,7 +64,7 @@ def no_sidecar_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"transport": "sidecar-grpc", "sidecar_ca": "nowhere.pem"}, "nowhere.pem"),
         ({"transport": "sidecar-grpc", "sidecar_token": "two\nlines"}, "token"),
         ({"app_port": 70_000}, "app_port: expected 1 to 65535, got 70000"),
-        ({"app_port": 0}, "app_port: expected 1 to 65535, got 0"),
+        ({"transport": "sidecar-grpc", "app_port": 0}, "app_port: expected 1 to 65535, got 0"),
         ({"app_port": -1}, "app_port"),
         ({"transport": "sidecar-grpc", "max_message_size": 0}, "max_message_size"),
         ({"max_message_size": -1}, "max_message_size: expected at least 1, got -1"),
