@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ Figures = dict[str, float]
 """What one round gave: names such as `rate` or `p50`, and numbers."""
 
 OURS = "bindwright"
+WARM_UP_CALLS = 200
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,18 @@ def take_turns(
             if number >= warm_up:
                 taken[peer].append(figures)
     return taken
+
+
+def one_by_one(calls: int, call: Callable[[], object]) -> Figures:
+    """Times each of so many blocking calls, after some to warm up."""
+    for _ in range(min(WARM_UP_CALLS, calls)):
+        call()
+    seconds = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return percentiles(seconds)
 
 
 def percentiles(seconds: Sequence[float]) -> Figures:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from bindwright import BindwrightError, Client
 from confluent_kafka import KafkaError, Message, Producer
 
-from harness import OURS, Figures, Row, Target, percentiles, take_turns
+from harness import OURS, Figures, Row, Target, one_by_one, percentiles, take_turns
 from plan import BINDING, PAYLOAD, Plan
 
-WARM_UP_CALLS = 200
 IN_FLIGHT = 64
 PEER = "confluent-kafka"
 
@@ -53,27 +51,16 @@ def one_at_a_time(plan: Plan) -> Row:
     with Client(plan.broker.resources(topic)) as client:
 
         def ours() -> Figures:
-            return _each(plan.size.calls, lambda: client.invoke_binding(BINDING, "create", PAYLOAD))
+            return one_by_one(plan.size.calls, lambda: client.invoke_binding(BINDING, "create", PAYLOAD))
 
         def send_and_flush() -> None:
             theirs.produce(topic, PAYLOAD)
             theirs.flush()
 
         rounds = take_turns(
-            plan.size.rounds, {OURS: ours, PEER: lambda: _each(plan.size.calls, send_and_flush)}
+            plan.size.rounds, {OURS: ours, PEER: lambda: one_by_one(plan.size.calls, send_and_flush)}
         )
     return Row("one at a time", "µs", "p50", ("p50", "p90", "p99"), rounds, Target("at most", 1.10))
-
-
-def _each(calls: int, call: Callable[[], object]) -> Figures:
-    for _ in range(min(WARM_UP_CALLS, calls)):
-        call()
-    seconds = []
-    for _ in range(calls):
-        began = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - began)
-    return percentiles(seconds)
 
 
 def bulk(plan: Plan) -> Row:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
@@ -20,7 +19,7 @@ from dapr.conf import settings as dapr_settings
 
 import node
 from crowd import crowd
-from harness import OURS, Figures, Row, Target, percentiles, take_turns
+from harness import OURS, Figures, Row, Target, one_by_one, take_turns
 from plan import Plan
 from servers import REPOSITORY, noop_resources
 from serving import Serving, serving
@@ -71,17 +70,10 @@ def _python_one(plan: Plan, server: Serving, way: Way) -> Row:
         ours = stack.enter_context(Client(transport=way, sidecar_endpoint=_endpoint(server, way)))
         theirs = stack.enter_context(DaprClient(f"127.0.0.1:{server.grpc_port}"))
 
-        def measured(send: Callable[[], object]) -> Figures:
-            seconds = []
-            for _ in range(plan.size.calls):
-                began = time.perf_counter()
-                send()
-                seconds.append(time.perf_counter() - began)
-            return percentiles(seconds)
-
         def by_sdk() -> object:
             return theirs.invoke_binding(BINDING, "create", json.dumps(ORDER))
 
+        measured = partial(one_by_one, plan.size.calls)
         rounds = take_turns(
             plan.size.rounds,
             {
