@@ -20,8 +20,6 @@ use tonic::Status;
 
 use crate::grpc;
 
-/// What is read and thrown away of a body that is refused, so that its sender gets to read the answer.
-const DISCARDED: usize = 256 << 10;
 /// A reply that is no larger always passes: the work is done, and the caller wants to know. It leaves less for others.
 const SMALL_REPLY: usize = 64 << 10;
 
@@ -101,7 +99,8 @@ pub(crate) enum Unread {
     Broken(String),
 }
 
-/// Reads a body as a whole; the charge is to be kept for as long as the body.
+/// Reads a body as a whole; the charge is to be kept for as long as the body. What is left where it fails is the
+/// caller's affair.
 pub(crate) async fn read<B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin>(
     mut body: B,
     most: Option<usize>,
@@ -118,12 +117,9 @@ pub(crate) async fn read<B: http_body::Body<Data = Bytes, Error: std::fmt::Displ
         let Ok(data) = frame.into_data() else { continue };
         let length = first.len() + rest.len() + data.len();
         if length > most {
-            discard(body, patience).await;
             return Err(Unread::TooLarge);
         }
         if !charge.add(data.len()) {
-            drop((first, rest, charge));
-            discard(body, patience).await;
             return Err(Unread::Overloaded);
         }
         if first.is_empty() && rest.is_empty() {
@@ -136,17 +132,6 @@ pub(crate) async fn read<B: http_body::Body<Data = Bytes, Error: std::fmt::Displ
         rest.extend_from_slice(&data);
     }
     Ok((if rest.is_empty() { first } else { rest.freeze() }, charge))
-}
-
-async fn discard(mut body: impl http_body::Body<Data = Bytes> + Unpin, patience: Duration) {
-    let mut left = DISCARDED;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(patience, body.frame()).await {
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        if length > left {
-            return;
-        }
-        left -= length;
-    }
 }
 
 /// A body that charges what passes and does not wait for ever. For gRPC, where others read it.

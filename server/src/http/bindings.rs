@@ -6,29 +6,28 @@ use std::time::{Duration, Instant};
 use bindwright::{Error, Metadata, Reply};
 use bindwright_wire::headers;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use hyper::body::Incoming;
 
 use super::answers::{error, json, plain, status, unread};
-use super::{Request, Response, path};
+use super::{Body, Request, Response, path};
 use crate::envelope::Envelope;
 use crate::invoke::{self, Asked};
 use crate::limits;
 use crate::sidecar::Sidecar;
 use crate::trace::{self, Span};
 
-pub(super) async fn invoke(sidecar: &Arc<Sidecar>, request: Request) -> Response {
+pub(super) async fn invoke(sidecar: &Arc<Sidecar>, request: &mut Request) -> Response {
     let name = match path::last_segment(request.uri().path()) {
         Ok(name) => name,
         Err(text) => return plain(StatusCode::BAD_REQUEST, text),
     };
-    let (head, body) = request.into_parts();
-    let baggage = match trace::baggage(&head.headers) {
+    let baggage = match trace::baggage(request.headers()) {
         Ok(baggage) => baggage,
         Err(text) if sidecar.tracing.is_on() => return plain(StatusCode::BAD_REQUEST, text),
         Err(text) => return error(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", &text),
     };
-    let span = sidecar.tracing.of_request(&head.headers);
-    let deadline = deadline(&head.headers);
+    let span = sidecar.tracing.of_request(request.headers());
+    let deadline = deadline(request.headers());
+    let body = request.body_mut();
     let mut response = ask(sidecar, name, body, span.as_ref(), baggage.as_deref(), deadline).await;
     let Some(span) = &span else { return response };
     let headers = response.headers_mut();
@@ -48,7 +47,7 @@ pub(super) async fn invoke(sidecar: &Arc<Sidecar>, request: Request) -> Response
 async fn ask(
     sidecar: &Arc<Sidecar>,
     name: String,
-    body: Incoming,
+    body: &mut Body,
     span: Option<&Span>,
     baggage: Option<&str>,
     deadline: Option<Instant>,

@@ -42,14 +42,14 @@ fn for_programs(health: &Health) -> Value {
         "healthProbeTimeout": health.timeout, "healthThreshold": health.threshold })
 }
 
-pub(super) async fn put(sidecar: &Sidecar, request: Request) -> Response {
+pub(super) async fn put(sidecar: &Sidecar, request: &mut Request) -> Response {
     let key = match path::last_segment(request.uri().path()) {
         Ok(key) => key,
         Err(text) => return plain(StatusCode::BAD_REQUEST, text),
     };
     let options = &sidecar.options;
     let charge = sidecar.budget.charge();
-    let read = limits::read(request.into_body(), options.body_limit(), charge, options.slow_client_timeout);
+    let read = limits::read(request.body_mut(), options.body_limit(), charge, options.slow_client_timeout);
     let body = match read.await {
         Ok((body, _)) => body,
         Err(cause) => return unread(cause, "failed reading the HTTP body"),

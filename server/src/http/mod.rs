@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bindwright::ComponentInfo;
+use bindwright_wire::unread::{self, Watched};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
@@ -30,7 +31,8 @@ use answers::{no_room, no_such_path, plain, status};
 /// The header that shows the token.
 pub(crate) const TOKEN: &str = "dapr-api-token";
 
-type Request = http::Request<Incoming>;
+type Body = Watched<Incoming>;
+type Request = http::Request<Body>;
 type Response = http::Response<Full<Bytes>>;
 
 /// What a port has.
@@ -48,23 +50,31 @@ pub(crate) enum Offers {
 pub(crate) fn service(
     sidecar: &Arc<Sidecar>,
     offers: Offers,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static {
+) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
     let sidecar = sidecar.clone();
-    service_fn(move |request| {
+    service_fn(move |request: http::Request<Incoming>| {
         let sidecar = sidecar.clone();
-        async move { Ok(serve(&sidecar, offers, request).await) }
+        async move {
+            let mut request = request.map(Watched::new);
+            let mut response = serve(&sidecar, offers, &mut request).await;
+            unread::settle(&mut request, &mut response).await;
+            Ok(response)
+        }
     })
 }
 
-async fn serve(sidecar: &Arc<Sidecar>, offers: Offers, request: Request) -> Response {
+async fn serve(sidecar: &Arc<Sidecar>, offers: Offers, request: &mut Request) -> Response {
     if offers == Offers::Metrics {
         let components = sidecar.components().await;
-        return charged(sidecar, metrics(sidecar, &components, &request));
+        return charged(sidecar, metrics(sidecar, &components, request));
     }
     let began = Instant::now();
-    let request = path::clean(request);
+    path::clean(request);
     let is_large = size(request.headers()) + request.uri().path().len() > header_limit(sidecar);
-    let noted = access::Noted::of(&request);
+    let noted = access::Noted::of(request);
     let response = if is_large {
         plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large\n")
     } else {
@@ -82,7 +92,7 @@ fn charged(sidecar: &Sidecar, mut response: Response) -> Response {
     if fits { response } else { no_room(bytes) }
 }
 
-async fn answer(sidecar: &Arc<Sidecar>, offers: Offers, mut request: Request) -> Response {
+async fn answer(sidecar: &Arc<Sidecar>, offers: Offers, request: &mut Request) -> Response {
     let path = request.uri().path();
     let (method, is_get) = (request.method(), matches!(*request.method(), Method::GET | Method::HEAD));
     let is_health = matches!(path, "/v1.0/healthz" | "/v1.0/healthz/outbound");

@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::Request;
 
 /// Cleans the path of a request, if there is anything to clean.
-pub(super) fn clean(mut request: Request) -> Request {
-    let Cow::Owned(path) = cleaned(request.uri().path()) else { return request };
+pub(super) fn clean(request: &mut Request) {
+    let Cow::Owned(path) = cleaned(request.uri().path()) else { return };
     let text = match request.uri().query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -22,7 +22,6 @@ pub(super) fn clean(mut request: Request) -> Request {
             *request.uri_mut() = uri;
         }
     }
-    request
 }
 
 fn cleaned(path: &str) -> Cow<'_, str> {

@@ -12,6 +12,7 @@ mod hostile_grpc;
 #[cfg(target_os = "linux")]
 mod hostile_memory;
 mod http;
+mod kept;
 mod lifetime;
 mod policies;
 mod properties;

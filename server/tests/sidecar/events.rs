@@ -7,6 +7,8 @@ use std::time::Duration;
 use bindwright::component::Secret;
 use bindwright::{Body, Client, Emission, Error, ErrorCode, Event, Outcome, Request, TransportKind};
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::components::{Note, fixture};
 use super::fixture::{Fixture, PATIENCE, Running, free_port, until};
@@ -153,6 +155,39 @@ async fn an_event_without_the_right_token_is_refused() {
             client.close(Duration::from_secs(1)).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_of_an_event_that_is_refused_goes_on_or_says_that_it_ends() {
+    let fixture = fixture();
+    fixture.queue("orders", &[]);
+    let server = fixture.start().await;
+    let mut options = way::options(TransportKind::SidecarHttp, &server);
+    let port = free_port();
+    options.sidecar.app_port = Some(port);
+    options.sidecar.max_message_size = Some(1024);
+    let client = Client::open(options).unwrap();
+    client.on("orders", |_| async { Outcome::Ack }).await.unwrap();
+    // Beyond 256 KiB, what is refused is not read any more.
+    for (size, goes_on) in [(20_000, true), (1 << 20, false)] {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut reading, mut writing) = stream.split();
+        let head = format!("POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let next = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let mut told = Vec::new();
+        let send = async {
+            // It may hang up in between.
+            let _ = writing.write_all(&[head.as_bytes(), &vec![b'x'; size], next.as_bytes()].concat()).await;
+        };
+        let both = async { tokio::join!(send, reading.read_to_end(&mut told)) };
+        let _ = tokio::time::timeout(PATIENCE, both).await.expect("the client hangs up");
+        let told = String::from_utf8_lossy(&told).to_lowercase();
+        let (refused, rest) = told.split_once("the event is larger than 1024 bytes").expect(&told);
+        assert!(refused.starts_with("http/1.1 413 "), "{told}");
+        assert_eq!(refused.contains("connection: close"), !goes_on, "{told}");
+        assert_eq!(rest.starts_with("http/1.1 200 "), goes_on, "{told}");
+    }
+    client.close(PATIENCE).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

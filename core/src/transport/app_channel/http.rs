@@ -2,6 +2,7 @@
 //! (`POST`).
 
 use bindwright_wire::headers;
+use bindwright_wire::unread::{self, Watched};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -30,6 +31,13 @@ const OF_THE_REQUEST: [HeaderName; 10] = [
 ];
 
 pub(super) async fn answer(channel: &AppChannel, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut request = request.map(Watched::new);
+    let mut response = answer_to(channel, &mut request).await;
+    unread::settle(&mut request, &mut response).await;
+    response
+}
+
+async fn answer_to(channel: &AppChannel, request: &mut Request<Watched<Incoming>>) -> Response<Full<Bytes>> {
     let Some(name) = name(request.uri().path()) else {
         return plain(StatusCode::BAD_REQUEST, "no such path");
     };
@@ -49,13 +57,16 @@ pub(super) async fn answer(channel: &AppChannel, request: Request<Incoming>) -> 
     }
 }
 
-async fn event(channel: &AppChannel, name: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn event(
+    channel: &AppChannel,
+    name: &str,
+    request: &mut Request<Watched<Incoming>>,
+) -> Response<Full<Bytes>> {
     if !channel.is_known(request.headers().get(TOKEN).map(HeaderValue::as_bytes)) {
         tracing::warn!(target: "bindwright", binding = name, "an event without the right token was refused");
         return plain(StatusCode::UNAUTHORIZED, "the event does not show the token of this program");
     }
-    let (head, body) = request.into_parts();
-    let body = match Limited::new(body, channel.most).collect().await {
+    let body = match Limited::new(request.body_mut(), channel.most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             let text = format!("the event is larger than {} bytes", channel.most);
@@ -64,8 +75,8 @@ async fn event(channel: &AppChannel, name: &str, request: Request<Incoming>) -> 
         }
         Err(error) => return plain(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let event = super::event(body, metadata(&head.headers), text(headers::ATTEMPT));
+    let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let event = super::event(body, metadata(request.headers()), text(headers::ATTEMPT));
     match deliver(channel, name, event).await {
         Answer::Settled(reply) => match reply {
             Body::Bytes(reply) => with_outcome(json(reply), headers::REPLY),

@@ -1,0 +1,91 @@
+//! What nobody read of a request's body. Over HTTP/1 it stands before the next request: a server reads it, too, or ends
+//! the connection. A client that is not told sends its next call into a connection that ends, and cannot know what
+//! became of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+
+/// What is read and thrown away of a body that is refused, so that its sender gets to read the answer; as much as Go
+/// reads.
+const DISCARDED: usize = 256 << 10;
+/// So long the answer waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A body that knows whether anybody read it.
+pub struct Watched<B> {
+    body: B,
+    is_begun: bool,
+    is_over: bool,
+}
+
+impl<B: Body> Watched<B> {
+    /// Nothing of it is read yet.
+    pub fn new(body: B) -> Self {
+        Self { is_over: body.is_end_stream(), body, is_begun: false }
+    }
+}
+
+impl<B: Body + Unpin> Body for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.is_begun = true;
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.is_over |= self.body.is_end_stream() || matches!(frame, Poll::Ready(None | Some(Err(_))));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// To be called with every answer, before it is given: reads what is left of the body, if it is not much and comes in
+/// time. Otherwise the connection ends with the answer, which says so.
+pub async fn settle<B, R>(request: &mut Request<Watched<B>>, response: &mut Response<R>)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if request.body().is_over {
+        return;
+    }
+    // In HTTP/2 the rest of a request is in nobody's way.
+    let is_http1 = request.version() < Version::HTTP_2;
+    // Whoever asks whether to send the body, and gets the answer, does not send it.
+    let is_held_back = !request.body().is_begun && (!is_http1 || request.headers().contains_key(EXPECT));
+    let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
+    let is_read = !is_held_back
+        && !is_late
+        && tokio::time::timeout(PATIENCE, discard(request.body_mut())).await == Ok(true);
+    if is_http1 && !is_read {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+async fn discard(mut body: impl Body<Data = Bytes> + Unpin) -> bool {
+    let mut left = DISCARDED;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        if length > left {
+            return false;
+        }
+        left -= length;
+    }
+    true
+}
