@@ -10,7 +10,9 @@ PATH=$HOME/.cache/bindwright/tools/go/bin:$PATH
 python=${PYTHON:-.venv/bin/python}
 only=" $* "
 report=()
-failed=0
+failed=()
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 
 wanted() { [[ $only == "  " || $only == *" $1 "* ]]; }
 
@@ -20,8 +22,15 @@ part() {
     shift
     wanted "$name" || return 0
     printf '\n==== %s\n' "$name"
-    "$@" || { state=FAILED failed=1; }
+    "$@" 2>&1 | tee "$logs/$name" || { state=FAILED failed+=("$name"); }
     report+=("$(printf '%-10s %-8s %4d s' "$name" "$state" $((SECONDS - since)))")
+}
+
+# What the log of a part says of its failures: the sections of cargo, pytest and our reporter for Node, or else its end.
+failures() {
+    local found
+    found=$(sed -n -e '/^failures:$/,/^test result: /p' -e '/^=* FAILURES =*$/,$p' -e '/^=* ERRORS =*$/,$p' "$1")
+    if [ -n "$found" ]; then printf '%s\n' "$found"; else tail -n 60 "$1"; fi
 }
 
 # One configuration for all tests in Python.
@@ -29,7 +38,7 @@ run_pytest() {
     "$python" -m pytest -q -c bindings-python/pyproject.toml --rootdir . "$@"
 }
 
-part rust cargo test --release --workspace --quiet
+part rust cargo test --release --workspace --quiet --no-fail-fast
 part python run_pytest bindings-python/tests
 part servers run_pytest tests/servers
 part serve run_pytest tests/serve
@@ -42,6 +51,12 @@ fi
 part packages run_pytest tests/packages
 part faults "$python" tests/faults/run.py --short
 
+# Once more at the end, where it is looked for.
+for name in ${failed[@]+"${failed[@]}"}; do
+    printf '\n==== what failed in %s\n' "$name"
+    failures "$logs/$name"
+done
+
 printf '\n==== summary\n'
 printf '%s\n' "${report[@]}"
-exit "$failed"
+[ "${#failed[@]}" -eq 0 ]

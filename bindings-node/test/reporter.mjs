@@ -1,0 +1,48 @@
+// What `make test` shows of the tests in Node: a dot for each, why one was left out, and at the end what failed,
+// with what its file had printed. Node's own reporters show either every test or no file of one that failed.
+
+import { relative } from 'node:path'
+import { inspect } from 'node:util'
+
+const shown = (file) => relative(process.cwd(), file ?? '')
+
+// Node wraps what a test threw, and says of a parent only how many of its subtests failed.
+function reason(error) {
+  return error?.code === 'ERR_TEST_FAILURE' ? (error.cause ?? error) : error
+}
+
+export default async function* reporter(events) {
+  const failures = []
+  const printed = new Map()
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  for await (const { type, data } of events) {
+    if (type === 'test:stdout' || type === 'test:stderr') {
+      printed.set(data.file, (printed.get(data.file) ?? '') + data.message)
+    } else if (type === 'test:pass') {
+      if (data.skip === undefined) {
+        counts.passed += 1
+        yield '.'
+      } else {
+        counts.skipped += 1
+        yield `\n${shown(data.file)}: ${data.name} was left out: ${data.skip}\n`
+      }
+    } else if (type === 'test:fail') {
+      counts.failed += 1
+      failures.push(data)
+      yield 'F'
+    }
+  }
+  if (failures.length > 0) {
+    yield '\n\nfailures:\n'
+  }
+  for (const { file, line, name, details } of failures) {
+    yield `\n---- ${shown(file)}:${line} ${name} (${Math.round(details.duration_ms)} ms)\n`
+    yield `${inspect(reason(details.error))}\n`
+  }
+  for (const file of new Set(failures.map((failure) => failure.file))) {
+    if (printed.has(file)) {
+      yield `\n---- printed by ${shown(file)}\n${printed.get(file)}\n`
+    }
+  }
+  yield `\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} left out\n`
+}
