@@ -1,4 +1,4 @@
-// What `make test` shows of the tests in Node: a dot for each, why one was left out, and at the end what failed,
+// What `make test` shows of the tests in Node: a dot for each, and at the end why some were left out, and what failed,
 // with what its file had printed. Node's own reporters show either every test or no file of one that failed.
 
 import { relative } from 'node:path'
@@ -14,26 +14,30 @@ function reason(error) {
 export default async function* reporter(events) {
   const failures = []
   const printed = new Map()
-  const counts = { passed: 0, failed: 0, skipped: 0 }
+  const reasons = new Map()
+  let passed = 0
   for await (const { type, data } of events) {
     if (type === 'test:stdout' || type === 'test:stderr') {
       printed.set(data.file, (printed.get(data.file) ?? '') + data.message)
     } else if (type === 'test:pass') {
       if (data.skip === undefined) {
-        counts.passed += 1
+        passed += 1
         yield '.'
       } else {
-        counts.skipped += 1
-        yield `\n${shown(data.file)}: ${data.name} was left out: ${data.skip}\n`
+        reasons.set(data.skip, (reasons.get(data.skip) ?? 0) + 1)
+        yield 's'
       }
     } else if (type === 'test:fail') {
-      counts.failed += 1
       failures.push(data)
       yield 'F'
     }
   }
+  yield '\n'
+  for (const [reason, count] of reasons) {
+    yield `left out, ${count}: ${reason}\n`
+  }
   if (failures.length > 0) {
-    yield '\n\nfailures:\n'
+    yield '\nfailures:\n'
   }
   for (const { file, line, name, details } of failures) {
     yield `\n---- ${shown(file)}:${line} ${name} (${Math.round(details.duration_ms)} ms)\n`
@@ -44,5 +48,6 @@ export default async function* reporter(events) {
       yield `\n---- printed by ${shown(file)}\n${printed.get(file)}\n`
     }
   }
-  yield `\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} left out\n`
+  const leftOut = [...reasons.values()].reduce((sum, count) => sum + count, 0)
+  yield `\n${passed} passed, ${failures.length} failed, ${leftOut} left out\n`
 }
