@@ -13,6 +13,7 @@ report=()
 failed=()
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+trap 'exit 130' INT
 
 wanted() { [[ $only == "  " || $only == *" $1 "* ]]; }
 
@@ -22,14 +23,15 @@ part() {
     shift
     wanted "$name" || return 0
     printf '\n==== %s\n' "$name"
-    "$@" 2>&1 | tee "$logs/$name" || { state=FAILED failed+=("$name"); }
+    # An interrupted part still says what it has to.
+    "$@" 2>&1 | tee -i "$logs/$name" || { state=FAILED failed+=("$name"); }
     report+=("$(printf '%-10s %-8s %4d s' "$name" "$state" $((SECONDS - since)))")
 }
 
 # What the log of a part says of its failures: the sections of cargo, pytest and our reporter for Node, or else its end.
 failures() {
     local found
-    found=$(sed -n -e '/^failures:$/,/^test result: /p' -e '/^=* FAILURES =*$/,$p' -e '/^=* ERRORS =*$/,$p' "$1")
+    found=$(sed -n -E -e '/^failures:$/,/^test result: /p' -e '/^=+ (FAILURES|ERRORS) =+$/,$p' -e '/^error: /,$p' "$1")
     if [ -n "$found" ]; then printf '%s\n' "$found"; else tail -n 60 "$1"; fi
 }
 

@@ -1,14 +1,16 @@
 // What `make test` shows of the tests in Node: a dot for each, and at the end why some were left out, and what failed,
 // with what its file had printed. Node's own reporters show either every test or no file of one that failed.
 
-import { relative } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 
 const shown = (file) => relative(process.cwd(), file ?? '')
 
-// Node wraps what a test threw, and says of a parent only how many of its subtests failed.
+// Node wraps what a test threw, and says of a parent only how many of its subtests failed. A file that died has more.
 function reason(error) {
-  return error?.code === 'ERR_TEST_FAILURE' ? (error.cause ?? error) : error
+  const end = error?.signal ?? error?.exitCode
+  const text = inspect(error?.code === 'ERR_TEST_FAILURE' ? (error.cause ?? error) : error)
+  return end === undefined || end === null ? text : `${text}: ended with ${end}`
 }
 
 export default async function* reporter(events) {
@@ -18,7 +20,9 @@ export default async function* reporter(events) {
   let passed = 0
   for await (const { type, data } of events) {
     if (type === 'test:stdout' || type === 'test:stderr') {
-      printed.set(data.file, (printed.get(data.file) ?? '') + data.message)
+      // Newer ones name it from the folder that they were started in.
+      const file = resolve(data.file)
+      printed.set(file, (printed.get(file) ?? '') + data.message)
     } else if (type === 'test:pass') {
       if (data.skip === undefined) {
         passed += 1
@@ -41,7 +45,7 @@ export default async function* reporter(events) {
   }
   for (const { file, line, name, details } of failures) {
     yield `\n---- ${shown(file)}:${line} ${name} (${Math.round(details.duration_ms)} ms)\n`
-    yield `${inspect(reason(details.error))}\n`
+    yield `${reason(details.error)}\n`
   }
   for (const file of new Set(failures.map((failure) => failure.file))) {
     if (printed.has(file)) {

@@ -23,12 +23,14 @@ pub struct Watched<B> {
     body: B,
     is_begun: bool,
     is_over: bool,
+    /// Over before its end: what follows cannot be told from it.
+    is_broken: bool,
 }
 
 impl<B: Body> Watched<B> {
     /// Nothing of it is read yet.
     pub fn new(body: B) -> Self {
-        Self { is_over: body.is_end_stream(), body, is_begun: false }
+        Self { is_over: body.is_end_stream(), body, is_begun: false, is_broken: false }
     }
 }
 
@@ -42,7 +44,8 @@ impl<B: Body + Unpin> Body for Watched<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.is_begun = true;
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.is_over |= self.body.is_end_stream() || matches!(frame, Poll::Ready(None | Some(Err(_))));
+        self.is_broken |= matches!(frame, Poll::Ready(Some(Err(_))));
+        self.is_over |= self.is_broken || self.body.is_end_stream() || matches!(frame, Poll::Ready(None));
         frame
     }
 
@@ -61,7 +64,7 @@ pub async fn settle<B, R>(request: &mut Request<Watched<B>>, response: &mut Resp
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if request.body().is_over {
+    if request.body().is_over && !request.body().is_broken {
         return;
     }
     // In HTTP/2 the rest of a request is in nobody's way.
@@ -69,8 +72,7 @@ where
     // Whoever asks whether to send the body, and gets the answer, does not send it.
     let is_held_back = !request.body().is_begun && (!is_http1 || request.headers().contains_key(EXPECT));
     let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
-    let is_read = !is_held_back
-        && !is_late
+    let is_read = !(is_held_back || is_late || request.body().is_broken)
         && tokio::time::timeout(PATIENCE, discard(request.body_mut())).await == Ok(true);
     if is_http1 && !is_read {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -54,6 +54,14 @@ async fn a_connection_whose_body_is_not_read_ends_and_the_answer_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_body_is_broken_ends_and_the_answer_says_so() {
+    let server = Fixture::new().start().await;
+    let head = "POST /v1.0/bindings/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    let told = answers(&server, head, 0).await.to_lowercase();
+    assert!(told.starts_with("http/1.1 400 ") && told.contains("connection: close"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_held_back_is_asked_for_only_where_it_is_read() {
     let server = Fixture::new().start().await;
     let expecting = |path| post(path, "Expect: 100-continue\r\n", 20);
