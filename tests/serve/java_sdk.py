@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from downloads import fetch
 from kafka_install import ServerMissing, find_java
 from sidecar import HERE
 
@@ -47,9 +48,7 @@ def _jars() -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as folder:
         complete = Path(folder) / "jars"
         pom = ("-f", FOLDER / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={complete}")
-        fetched = subprocess.run(
-            [maven, "-B", "-q", *pom], capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
-        )
+        fetched = fetch([maven, "-B", "-q", *pom], seconds=TIMEOUT_SECONDS)
         if fetched.returncode != 0:
             raise ServerMissing(f"Dapr's SDK cannot be had:\n{(fetched.stdout + fetched.stderr)[-2000:]}")
         if not jars.is_dir():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 
+from downloads import fetch
 from sidecar import HERE
 from skipping import skip
 
@@ -19,8 +19,7 @@ def node_with_packages() -> str:
     # What npm itself writes when it has installed everything.
     installed, lock = FOLDER / "node_modules" / ".package-lock.json", FOLDER / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        words = [npm, "ci", "--no-audit", "--no-fund"]
-        done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=600)
+        done = fetch([npm, "ci", "--no-audit", "--no-fund"], seconds=600, folder=FOLDER)
         if done.returncode != 0:
             skip(f"the packages of {FOLDER} cannot be had: {done.stderr[-2000:]}")
     return node

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from downloads import fetch
 from ports import free_ports
 from sidecar import HERE, PATIENCE, Process, Sidecar
 from skipping import skip
@@ -22,9 +22,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("go") / "program"
     if go is None:
         skip("no Go")
-    built = subprocess.run(
-        [go, "build", "-o", out, "."], cwd=HERE / "go", capture_output=True, text=True, check=False, timeout=900
-    )
+    built = fetch([go, "build", "-o", out, "."], seconds=800, folder=HERE / "go")
     if built.returncode != 0:
         skip(f"Dapr's SDK cannot be had: {built.stderr}")
     return out

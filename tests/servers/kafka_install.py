@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from downloads import fetch
 from ports import free_ports
 from watchdog import Watchdog
 
@@ -101,12 +102,7 @@ def _download(jars: Path) -> None:
     with tempfile.TemporaryDirectory(dir=jars.parent, prefix="download-") as folder:
         complete = Path(folder) / "jars"
         command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={complete}"]
-        try:
-            result = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT_SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ServerMissing(f"Maven did not fetch Apache Kafka in {DOWNLOAD_TIMEOUT_SECONDS} s.") from error
+        result = fetch(command, seconds=DOWNLOAD_TIMEOUT_SECONDS)
         if result.returncode != 0:
             raise ServerMissing(f"Maven could not fetch Apache Kafka:\n{(result.stdout + result.stderr)[-2000:]}")
         complete.rename(jars)

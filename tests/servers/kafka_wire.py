@@ -10,6 +10,7 @@ import hashlib
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ CREATE_TIMEOUT_SECONDS = 30.0
 _SCRAM_HASHES = {1: "sha256", 2: "sha512"}
 _SCRAM_ITERATIONS = 4096
 _RESOURCES = {"topic": 2, "group": 3, "cluster": 4}
+_TOO_FEW_BROKERS = 38
 _OPERATIONS = {"all": 2, "read": 3, "write": 4, "create": 5, "describe": 8, "idempotent-write": 12}
 
 
@@ -143,15 +145,33 @@ def fetch_offsets(port: int, group: str) -> None:
 
 
 def create_topic(port: int, topic: str, partitions: int) -> None:
-    """Creates a topic with the cluster's default replication factor."""
+    """Creates a topic with the cluster's default replication factor.
+
+    A broker that stood still for a while counts as dead until it was heard again, so too few brokers are waited for.
+    """
+    deadline = time.monotonic() + CREATE_TIMEOUT_SECONDS
+    while True:
+        refused = _create_topic(port, topic, partitions)
+        if refused is None:
+            return
+        error, text = refused
+        if error != _TOO_FEW_BROKERS or time.monotonic() > deadline:
+            raise KafkaError(f"topic {topic!r} was not created: error {error} {text}".rstrip())
+        time.sleep(0.1)
+
+
+def _create_topic(port: int, topic: str, partitions: int) -> tuple[int, str] | None:
+    """Why it was not created."""
     body = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", partitions, -1, 0, 0)
     body += struct.pack(">i?", int(CREATE_TIMEOUT_SECONDS * 1000), False)
     reply = _ask(port, api=19, version=4, body=body, timeout=CREATE_TIMEOUT_SECONDS + TIMEOUT_SECONDS)
     reply.number(4)  # throttle time
     for _ in reply.count():
-        name, error, text = reply.string(), reply.number(2), reply.string()
+        reply.string()  # topic
+        error, text = reply.number(2), reply.string()
         if error:
-            raise KafkaError(f"topic {name!r} was not created: error {error} {text or ''}".rstrip())
+            return error, text or ""
+    return None
 
 
 def set_password(port: int, user: str, password: str) -> None:

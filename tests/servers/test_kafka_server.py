@@ -18,6 +18,9 @@ import pytest
 from kafka import KafkaCluster
 from kafka_install import ServerMissing, find_java, install
 
+# A cluster has 120 s to start, and some start several times.
+pytestmark = pytest.mark.timeout(400)
+
 COMMAND = Path(__file__).resolve().parent / "kafka.py"
 
 

@@ -94,7 +94,7 @@ fn a_dead_letter_goes_back_as_the_event_that_it_was() {
 }
 
 /// Enough for a run to be killed in the middle.
-const LETTERS: usize = 600;
+const LETTERS: usize = 1_800;
 
 #[test]
 fn a_run_that_is_killed_is_taken_up_where_it_was() {
