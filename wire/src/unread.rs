@@ -18,19 +18,26 @@ const DISCARDED: usize = 256 << 10;
 /// So long the answer waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A body that knows whether anybody read it.
+/// A body that knows how far it was read.
 pub struct Watched<B> {
     body: B,
-    is_begun: bool,
-    is_over: bool,
-    /// Over before its end: what follows cannot be told from it.
-    is_broken: bool,
+    read: Read,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    NotBegun,
+    Begun,
+    ToItsEnd,
+    /// It broke before its end: what follows cannot be told from it.
+    Broken,
 }
 
 impl<B: Body> Watched<B> {
     /// Nothing of it is read yet.
     pub fn new(body: B) -> Self {
-        Self { is_over: body.is_end_stream(), body, is_begun: false, is_broken: false }
+        let read = if body.is_end_stream() { Read::ToItsEnd } else { Read::NotBegun };
+        Self { body, read }
     }
 }
 
@@ -42,15 +49,19 @@ impl<B: Body + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.is_begun = true;
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.is_broken |= matches!(frame, Poll::Ready(Some(Err(_))));
-        self.is_over |= self.is_broken || self.body.is_end_stream() || matches!(frame, Poll::Ready(None));
+        self.read = match &frame {
+            _ if self.read == Read::Broken => Read::Broken,
+            Poll::Ready(Some(Err(_))) => Read::Broken,
+            Poll::Ready(None) => Read::ToItsEnd,
+            _ if self.body.is_end_stream() => Read::ToItsEnd,
+            _ => Read::Begun,
+        };
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over
+        matches!(self.read, Read::ToItsEnd | Read::Broken)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -64,16 +75,17 @@ pub async fn settle<B, R>(request: &mut Request<Watched<B>>, response: &mut Resp
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if request.body().is_over && !request.body().is_broken {
-        return;
-    }
     // In HTTP/2 the rest of a request is in nobody's way.
     let is_http1 = request.version() < Version::HTTP_2;
-    // Whoever asks whether to send the body, and gets the answer, does not send it.
-    let is_held_back = !request.body().is_begun && (!is_http1 || request.headers().contains_key(EXPECT));
     let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
-    let is_read = !(is_held_back || is_late || request.body().is_broken)
-        && tokio::time::timeout(PATIENCE, discard(request.body_mut())).await == Ok(true);
+    let is_wanted = match request.body().read {
+        Read::ToItsEnd => return,
+        Read::Broken => false,
+        // Whoever asks whether to send the body, and gets the answer, does not send it.
+        Read::NotBegun => is_http1 && !is_late && !request.headers().contains_key(EXPECT),
+        Read::Begun => !is_late,
+    };
+    let is_read = is_wanted && tokio::time::timeout(PATIENCE, discard(request.body_mut())).await == Ok(true);
     if is_http1 && !is_read {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
